@@ -1,0 +1,137 @@
+"""Environment variables, all of them: what the operator gives a pod, and what the agent gives each process.
+
+Each key is spelled here once. `TRIREME_*` is ours; the others are the frameworks' own names (Horovod, torchrun).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from trireme.contract.ranks import Place
+
+PREFIX = "TRIREME_"
+
+POD_IP = "TRIREME_POD_IP"
+NODE_NAME = "TRIREME_NODE_NAME"
+POD_UID = "TRIREME_POD_UID"
+
+
+class BadEnvironment(ValueError):
+    """The pod's environment lacks a variable or has a wrong one; the message names all of them."""
+
+
+@dataclass(frozen=True)
+class PodEnvironment:
+    """What the operator tells an agent. Field names in capitals behind `TRIREME_` are the variables' names."""
+
+    job: str
+    namespace: str
+    role: str
+    index: int
+    """Index of the pod within its role."""
+    slots: int
+    """Processes to start in this pod."""
+    replicas: int
+    """Pods that must join before ranks are given out."""
+    attempt: int
+    backend: str
+    """`Horovod` or `Torch`; user code may read it, the agent sets every framework's variables anyway."""
+    coordinator: str
+    """host:port of worker 0's coordinator."""
+    token_file: str
+    join_seconds: int
+    """How long to wait for all peers before giving up with PEER_MISSING."""
+    grace_seconds: int
+    """Between SIGTERM and SIGKILL for the processes."""
+    pod_ip: str
+    """From the downward API (status.podIP)."""
+    pod_uid: str
+    """From the downward API; tells a pod from its successor of the same name."""
+    node_name: str
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> PodEnvironment:
+        """Raises BadEnvironment, naming every variable that is missing, empty or not a whole number."""
+        values: dict[str, str | int] = {}
+        problems = []
+        for field in fields(cls):
+            key = PREFIX + field.name.upper()
+            text = environ.get(key, "")
+            if not text:
+                problems.append(f"{key} is not set")
+            elif field.type != "int":
+                values[field.name] = text
+            elif text.isdecimal():
+                values[field.name] = int(text)
+            else:
+                problems.append(f"{key} must be a whole number, got {text!r}")
+        if problems:
+            raise BadEnvironment("; ".join(problems))
+        return cls(**values)  # type: ignore[arg-type]
+
+    def write(self) -> dict[str, str]:
+        return {PREFIX + field.name.upper(): str(getattr(self, field.name)) for field in fields(self)}
+
+
+RESERVED = frozenset(PREFIX + field.name.upper() for field in fields(PodEnvironment))
+"""Names a user's template may not set: the operator does."""
+
+AGENT_URL = "TRIREME_AGENT_URL"
+"""http://127.0.0.1:port of the pod's agent, for `trireme_worker.report`."""
+AGENT_KEY = "TRIREME_AGENT_KEY"
+"""The bearer key of that address; new for every agent, never leaves the pod."""
+GENERATION = "TRIREME_GENERATION"
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where the processes of one generation meet."""
+
+    generation: int
+    hostname: str
+    """Of this member, unique within the job, without a colon (HOROVOD_HOSTNAME)."""
+    interface: str
+    """Network interface that carries the pod's address."""
+    rendezvous: tuple[str, int]
+    """IPv4 address and port of the key-value store that Horovod's gloo controller asks: the pod's own agent."""
+    master: tuple[str, int]
+    """Address and port where rank 0 serves torch's TCPStore."""
+
+
+def process_environment(place: Place, meeting: Meeting) -> dict[str, str]:
+    """The frameworks' variables of one process: Horovod 0.28 and torchrun's, whatever the backend."""
+    return {
+        GENERATION: str(meeting.generation),
+        "RANK": str(place.rank),
+        "WORLD_SIZE": str(place.size),
+        "LOCAL_RANK": str(place.local_rank),
+        "LOCAL_WORLD_SIZE": str(place.local_size),
+        "GROUP_RANK": str(place.group_rank),
+        "GROUP_WORLD_SIZE": str(place.group_size),
+        "MASTER_ADDR": meeting.master[0],
+        "MASTER_PORT": str(meeting.master[1]),
+        "GLOO_SOCKET_IFNAME": meeting.interface,
+        "NCCL_SOCKET_IFNAME": meeting.interface,
+        "HOROVOD_RANK": str(place.rank),
+        "HOROVOD_SIZE": str(place.size),
+        "HOROVOD_LOCAL_RANK": str(place.local_rank),
+        "HOROVOD_LOCAL_SIZE": str(place.local_size),
+        "HOROVOD_CROSS_RANK": str(place.cross_rank),
+        "HOROVOD_CROSS_SIZE": str(place.cross_size),
+        "HOROVOD_HOSTNAME": meeting.hostname,
+        "HOROVOD_CONTROLLER": "gloo",
+        "HOROVOD_CPU_OPERATIONS": "gloo",
+        "HOROVOD_GLOO_IFACE": meeting.interface,
+        "HOROVOD_GLOO_RENDEZVOUS_ADDR": meeting.rendezvous[0],
+        "HOROVOD_GLOO_RENDEZVOUS_PORT": str(meeting.rendezvous[1]),
+    }
+
+
+HOROVOD_FUSION_THRESHOLD = "HOROVOD_FUSION_THRESHOLD"
+"""Bytes."""
+HOROVOD_CYCLE_TIME = "HOROVOD_CYCLE_TIME"
+"""Milliseconds."""
+HOROVOD_TIMELINE = "HOROVOD_TIMELINE"
+HOROVOD_GLOO_TIMEOUT = "HOROVOD_GLOO_TIMEOUT_SECONDS"
+"""Covers collectives as well as the start; Horovod's own default of 30 s is too short for an evaluation on rank 0."""

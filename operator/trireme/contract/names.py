@@ -1,0 +1,88 @@
+"""Every name that more than one file spells: API group, labels, derived object names, ports, mount paths.
+
+Object names follow RFC 1123 labels, because each becomes a hostname; the longest one decides how long a job's name may be.
+"""
+
+from __future__ import annotations
+
+import re
+
+GROUP = "trireme.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "TrainingJob"
+PLURAL = "trainingjobs"
+SINGULAR = "trainingjob"
+SHORT_NAME = "tj"
+CATEGORY = "training"
+
+LABEL_JOB = f"{GROUP}/job"
+LABEL_ROLE = f"{GROUP}/role"
+LABEL_INDEX = f"{GROUP}/index"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "trireme"
+ANNOTATION_PLAN = f"{GROUP}/plan"
+"""Hash of the plan that made a pod: a pod of another plan is replaced as long as its job has not started."""
+
+ROLE_WORKER = "worker"
+
+TRAINER_CONTAINER = "trainer"
+AGENT_VOLUME = "trireme-agent"
+AGENT_MOUNT = "/opt/trireme"
+AGENT_FILE = "agent.pyz"
+TOKEN_VOLUME = "trireme-token"
+TOKEN_MOUNT = "/var/run/secrets/trireme.dev"
+TOKEN_FILE = "token"
+
+COORDINATOR_PORT = 7070
+"""TCP port of the coordinator (HTTP, JSON) on the pod of worker 0."""
+
+LABEL_MAX = 63
+"""Characters of a DNS label, a hostname and a label value (RFC 1123)."""
+MAX_REPLICAS = 100_000
+"""Most pods of one role: it bounds the digits of an index, and with them the length of a pod's name."""
+JOB_NAME_MAX = LABEL_MAX - len(f"-{ROLE_WORKER}-{MAX_REPLICAS - 1}")
+"""The longest job name of which every derived name is still a hostname: 50."""
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+
+
+def is_dns_label(text: str) -> bool:
+    return len(text) <= LABEL_MAX and _DNS_LABEL.match(text) is not None
+
+
+def pod_name(job: str, role: str, index: int) -> str:
+    return f"{job}-{role}-{index}"
+
+
+def pod_label(role: str, index: int) -> str:
+    """How messages name a pod of a job whose name the reader already knows: `worker-2`."""
+    return f"{role}-{index}"
+
+
+def service_name(job: str) -> str:
+    """The headless Service that gives the pods their hostnames. The prefix keeps names that begin with a digit valid."""
+    return f"tj-{job}"
+
+
+def token_secret_name(job: str) -> str:
+    return f"{job}-token"
+
+
+def agent_config_name(content_hash: str) -> str:
+    """The ConfigMap of one agent version; `content_hash` is hexadecimal."""
+    return f"trireme-agent-{content_hash[:12]}"
+
+
+def pod_hostname(job: str, role: str, index: int, namespace: str) -> str:
+    """Resolves to the pod's address from its first moment (the Service publishes addresses that are not ready)."""
+    return f"{pod_name(job, role, index)}.{service_name(job)}.{namespace}.svc"
+
+
+def job_labels(job: str) -> dict[str, str]:
+    return {LABEL_MANAGED_BY: MANAGED_BY, LABEL_JOB: job}
+
+
+def pod_labels(job: str, role: str, index: int, attempt: int) -> dict[str, str]:
+    return {**job_labels(job), LABEL_ROLE: role, LABEL_INDEX: str(index), LABEL_ATTEMPT: str(attempt)}

@@ -1,0 +1,222 @@
+"""The messages between agents, coordinator and operator, and the termination message of a pod.
+
+HTTP/1.1 with JSON bodies (`codec`), version in the path, `Authorization: Bearer <token>` on every request to the
+coordinator. The token is HMAC-SHA256 of the job's UID, hexadecimal.
+
+    POST /v1/join       Join      -> Joined        waits up to JOIN_POLL_SECONDS for the generation to form
+    POST /v1/beat       Beat      -> Orders        every BEAT_SECONDS, and at once when a process ends
+    *    /v1/store/G/S/K  bytes   -> bytes         key-value store of generation G for Horovod's gloo (scope S, key K)
+    GET  /v1/status               -> JobReport     asked by the operator
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+from dataclasses import dataclass
+from enum import Enum
+
+from trireme.contract import codec, names
+
+PATH_PREFIX = "/v1"
+JOIN_PATH = f"{PATH_PREFIX}/join"
+BEAT_PATH = f"{PATH_PREFIX}/beat"
+STATUS_PATH = f"{PATH_PREFIX}/status"
+STORE_PREFIX = f"{PATH_PREFIX}/store/"
+REPORT_PATH = f"{PATH_PREFIX}/report"
+
+BEAT_SECONDS = 1.0
+SILENCE_SECONDS = 15.0
+"""A member that has not been heard of for so long has left."""
+JOIN_POLL_SECONDS = 5.0
+HEADER_MAX = 16 * 1024
+"""Bytes of a request's head."""
+REQUEST_MAX = 256 * 1024
+"""Bytes of a request's body."""
+RESPONSE_MAX = 32 * 1024 * 1024
+"""Bytes of a response's body: a generation of 100,000 members fits."""
+TERMINATION_MESSAGE_MAX = 4096
+"""Bytes the kubelet keeps (Kubernetes: container termination message)."""
+METRICS_MAX = 32
+METRIC_NAME_MAX = 63
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What user code last reported, and since when it has been moving."""
+
+    step: int
+    total_steps: int | None = None
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A rank that failed, as its agent saw it."""
+
+    role: str
+    index: int
+    exit_code: int
+    """Of the process, 128 + n for signal n."""
+    reason: str
+    """CamelCase, from contract.exits."""
+    message: str
+    at: float
+    """Unix time, seconds, by the clock of the failing pod's node."""
+    rank: int | None = None
+    """None when no rank was given out yet."""
+    signal: str = ""
+    log_tail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Termination:
+    """The pod's last word, in its termination message."""
+
+    exit_code: int
+    failure: Failure | None = None
+    """This pod's own failed rank; None when it only followed."""
+    cause: Failure | None = None
+    """Another pod's failure that ended this one, without its log."""
+    progress: Progress | None = None
+    """The job's last progress; worker 0 only, so that it outlives the coordinator."""
+
+
+@dataclass(frozen=True)
+class Join:
+    role: str
+    index: int
+    incarnation: str
+    """The pod's UID: a successor of the same index has another."""
+    slots: int
+    address: str
+    """The pod's IP address."""
+    hostname: str
+    node: str
+    store_port: int
+    """A port that is free on the pod, for torch's TCPStore should rank 0 run there."""
+
+
+@dataclass(frozen=True)
+class Member:
+    role: str
+    index: int
+    slots: int
+    address: str
+    hostname: str
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One agreed membership; the order of the members decides every rank (contract.ranks)."""
+
+    number: int
+    members: tuple[Member, ...]
+    master: str
+    """Address of the pod of rank 0."""
+    master_port: int
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The generation, or who is still missing (at most ten names, then a count)."""
+
+    generation: Generation | None = None
+    missing: tuple[str, ...] = ()
+
+
+class State(str, Enum):
+    RUNNING = "Running"
+    DONE = "Done"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class Beat:
+    role: str
+    index: int
+    incarnation: str
+    generation: int
+    state: State
+    progress: dict[int, Progress] = dataclasses.field(default_factory=dict)
+    """By rank; only ranks that moved since the last beat."""
+    failure: Failure | None = None
+
+
+class Order(str, Enum):
+    CONTINUE = "Continue"
+    FINISH = "Finish"
+    """All ranks are done: exit 0."""
+    STOP = "Stop"
+    """The generation has ended by a failure: stop the processes."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    order: Order
+    cause: Failure | None = None
+
+
+class Phase(str, Enum):
+    FORMING = "Forming"
+    RUNNING = "Running"
+    DONE = "Done"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What the operator learns from the coordinator."""
+
+    phase: Phase
+    generation: int
+    missing: tuple[str, ...] = ()
+    progress: Progress | None = None
+    """Of the lowest rank that reports."""
+    steps_per_second: float | None = None
+    failure: Failure | None = None
+
+
+def token(key: bytes, uid: str) -> str:
+    """The job's bearer token, 64 hexadecimal digits."""
+    return hmac.new(key, uid.encode(), hashlib.sha256).hexdigest()
+
+
+def bearer(token: str) -> str:
+    return f"Bearer {token}"
+
+
+def authorized(header: str, token: str) -> bool:
+    """Compares in constant time."""
+    return hmac.compare_digest(header.encode("utf-8", "surrogateescape"), bearer(token).encode())
+
+
+def pod_label(failure: Failure) -> str:
+    return names.pod_label(failure.role, failure.index)
+
+
+def termination_message(termination: Termination) -> str:
+    """JSON of at most TERMINATION_MESSAGE_MAX bytes: the oldest log lines are dropped until it fits, then the message is cut."""
+    failure = termination.failure
+    while True:
+        data = codec.encode(dataclasses.replace(termination, failure=failure))
+        excess = len(data) - TERMINATION_MESSAGE_MAX
+        if excess <= 0:
+            return data.decode()
+        if failure is not None and failure.log_tail:
+            failure = dataclasses.replace(failure, log_tail=failure.log_tail[1:])
+        elif failure is not None and failure.message:
+            failure = dataclasses.replace(failure, message=failure.message[: -(excess // 6 + 1)])
+        elif termination.progress is not None:
+            termination = dataclasses.replace(termination, progress=None)
+        else:
+            termination = dataclasses.replace(termination, cause=None)
+
+
+def read_termination(text: str) -> Termination | None:
+    """None when the text is not ours: the pod died before its agent could speak, or another container wrote it."""
+    try:
+        return codec.decode(Termination, text)
+    except codec.BadMessage:
+        return None
