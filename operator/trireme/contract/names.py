@@ -66,8 +66,9 @@ def service_name(job: str) -> str:
     return f"tj-{job}"
 
 
-def token_secret_name(job: str) -> str:
-    return f"{job}-token"
+def token_secret_name(job: str, uid: str) -> str:
+    """Holds part of the UID: a Secret that an earlier job of the same name left cannot stand in its successor's way."""
+    return f"{job}-token-{uid[:8]}"
 
 
 def agent_config_name(content_hash: str) -> str:

@@ -1,0 +1,28 @@
+"""What reconcile shall do, as data. `decide` returns it; the controller carries it out, in this order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trireme.plan.plan import PodPlan
+from trireme.spec.status import JobStatus
+
+
+@dataclass(frozen=True)
+class PodDeletion:
+    name: str
+    uid: str
+    """Precondition: a successor of the same name is never deleted."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    status: JobStatus
+    """Written first when it differs (write-ahead)."""
+    delete: tuple[PodDeletion, ...] = ()
+    create: tuple[PodPlan, ...] = ()
+    """Service, Secret and ConfigMap are made before the first of them."""
+    poll_coordinator: str = ""
+    """IP address of the coordinator's pod when its progress is wanted."""
+    look_again_seconds: float | None = None
+    """When to reconcile again though nothing happens."""

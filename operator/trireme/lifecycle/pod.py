@@ -1,0 +1,68 @@
+"""The slim record of a pod: all that decisions need of it, and nothing else. Informers make it, decisions read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class PodPhase(str, Enum):
+    """core/v1 PodPhase."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """How the trainer container ended (core/v1 ContainerStateTerminated)."""
+
+    exit_code: int
+    reason: str = ""
+    """`OOMKilled`, `Error`, `Completed`, `ContainerCannotRun`, ..."""
+    signal: int = 0
+    message: str = ""
+    """The termination message: contract.wire.Termination as JSON when the agent could write it."""
+    finished_at: float = 0.0
+    """Unix time, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of a job, from its metadata, spec.nodeName and status."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    job: str
+    """Value of the job label."""
+    owner_uid: str
+    """UID of the controlling owner; an empty string when there is none."""
+    role: str
+    index: int
+    attempt: int
+    plan: str
+    """Digest of the plan that made the pod."""
+    phase: PodPhase
+    created_at: float
+    """Unix time, seconds."""
+    node: str = ""
+    ip: str = ""
+    deleting: bool = False
+    running: bool = False
+    """The trainer container is in state running."""
+    unschedulable: str = ""
+    """Message of condition PodScheduled=False with reason Unschedulable (or SchedulingGated)."""
+    waiting_reason: str = ""
+    """Of the first container (init containers first) that waits: `ImagePullBackOff`, `ContainerCreating`, ..."""
+    waiting_message: str = ""
+    terminated: Terminated | None = None
+    reason: str = ""
+    """Pod-level: `Evicted`, `NodeLost`, `Preempting`, `UnexpectedAdmissionError`, ..."""
+    message: str = ""
+    disruption: str = ""
+    """Reason of a true DisruptionTarget condition: `EvictionByEvictionAPI`, `PreemptionByScheduler`, ..."""
