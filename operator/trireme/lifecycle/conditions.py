@@ -1,0 +1,52 @@
+"""Conditions as a list map (Kubernetes API conventions): one entry a type, the time moves only when the status does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from trireme.spec.status import Condition, JobStatus
+
+SCHEDULED = "Scheduled"
+RUNNING = "Running"
+SUCCEEDED = "Succeeded"
+FAILED = "Failed"
+FINAL = (SUCCEEDED, FAILED)
+
+
+def find(status: JobStatus, kind: str) -> Condition | None:
+    return next((condition for condition in status.conditions if condition.type == kind), None)
+
+
+def is_true(status: JobStatus, kind: str) -> bool:
+    condition = find(status, kind)
+    return condition is not None and condition.status == "True"
+
+
+def finished(status: JobStatus) -> bool:
+    return any(is_true(status, kind) for kind in FINAL)
+
+
+def put(conditions: Sequence[Condition], new: Condition) -> list[Condition]:
+    """The list with `new` in the place of its predecessor, whose transition time it keeps when the status is the same."""
+    result = []
+    placed = False
+    for old in conditions:
+        if old.type != new.type:
+            result.append(old)
+            continue
+        same = old.status == new.status
+        result.append(new.model_copy(update={"last_transition_time": old.last_transition_time}) if same else new)
+        placed = True
+    return result if placed else [*result, new]
+
+
+def condition(kind: str, status: bool, reason: str, message: str, now: datetime, generation: int) -> Condition:
+    return Condition(
+        type=kind,
+        status=str(status),
+        reason=reason,
+        message=message,
+        last_transition_time=now,
+        observed_generation=generation,
+    )

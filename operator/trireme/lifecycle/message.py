@@ -1,0 +1,63 @@
+"""The one truthful line: why a job is where it is. The worst problem speaks; counts come first, then the reason."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from trireme.contract import names
+from trireme.lifecycle.observe import Observed
+from trireme.lifecycle.pod import Pod
+
+_NODES_AVAILABLE = re.compile(
+    r"^\d+/\d+ nodes are available: (?P<reasons>.*?)(?:\. (?:preemption|no new claims).*)?\.?$"
+)
+_COUNTED = re.compile(r"^(?P<count>\d+) (?P<reason>.+)$")
+
+
+def pending(observed: Observed, desired: int) -> str:
+    if observed.refused:
+        return f"Pending: the API server refuses a pod: {observed.refused}"
+    if observed.foreign:
+        pod = observed.foreign[0]
+        if pod.deleting:
+            return f"Pending: waiting for pod {pod.name} of an earlier job to go"
+        return f"Pending: pod {pod.name} exists already and belongs to something else: delete it, or rename the job"
+    if observed.unschedulable:
+        reason = scheduling_reason(observed.unschedulable[0].unschedulable)
+        return f"Pending: {len(observed.unschedulable)}/{desired} unschedulable: {reason}"
+    if observed.blocked:
+        return blocked(observed.blocked[0])
+    if observed.deleting:
+        return f"Pending: waiting for pod {observed.deleting[0].name} to go"
+    up = len(observed.running) + len(observed.succeeded) + len(observed.failed)
+    return f"Pending: {up}/{desired} pods run"
+
+
+def blocked(pod: Pod) -> str:
+    detail = f": {pod.waiting_message}" if pod.waiting_message else ""
+    return f"{names.pod_label(pod.role, pod.index)}: {pod.waiting_reason}{detail}"[:300]
+
+
+def running(observed: Observed, desired: int) -> str:
+    if observed.report is not None and observed.report.missing:
+        return f"Running: waiting for {', '.join(observed.report.missing)} to join"
+    return f"Running: {len(observed.running) + len(observed.succeeded)}/{desired} pods"
+
+
+def scheduling_reason(message: str) -> str:
+    """`Insufficient nvidia.com/gpu, node(s) had ...` out of the scheduler's sentence, most frequent reason first.
+
+    The scheduler writes `0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had ... . preemption: ...`;
+    anything else is returned as it is.
+    """
+    matched = _NODES_AVAILABLE.match(" ".join(message.split()))
+    if matched is None:
+        return message
+    counts: Counter[str] = Counter()
+    for part in matched["reasons"].split(", "):
+        counted = _COUNTED.match(part)
+        if counted is None:  # a reason that itself holds a comma: rather the whole sentence than a torn one
+            return message
+        counts[counted["reason"]] += int(counted["count"])
+    return ", ".join(reason for reason, _ in counts.most_common())

@@ -1,0 +1,89 @@
+"""Sorts a job's pods into named buckets, once. Every later decision reads the buckets and never a pod's raw state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from trireme.contract.wire import JobReport
+from trireme.lifecycle.pod import Pod, PodPhase
+from trireme.plan.plan import Plan, PodPlan
+
+STARTING_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
+"""Waiting reasons of a pod with which nothing is wrong."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Each pod under one of the plan's names is in exactly one bucket; buckets are in the order of the plan."""
+
+    absent: tuple[PodPlan, ...] = ()
+    foreign: tuple[Pod, ...] = ()
+    """Pods that hold one of our names but belong to another owner: an earlier job of this name, or a stranger."""
+    deleting: tuple[Pod, ...] = ()
+    unschedulable: tuple[Pod, ...] = ()
+    blocked: tuple[Pod, ...] = ()
+    """Placed, but a container waits for a reason that does not go away by itself (image, configuration)."""
+    starting: tuple[Pod, ...] = ()
+    running: tuple[Pod, ...] = ()
+    succeeded: tuple[Pod, ...] = ()
+    failed: tuple[Pod, ...] = ()
+    stale: tuple[Pod, ...] = ()
+    """Across the buckets: our pods that another plan made, and those that the plan does not have."""
+    report: JobReport | None = None
+    """The coordinator's last word."""
+    refused: str = ""
+    """Why the API server refused a pod, in its words."""
+
+    @property
+    def active(self) -> tuple[Pod, ...]:
+        """Pods that exist and have not finished."""
+        return self.deleting + self.unschedulable + self.blocked + self.starting + self.running
+
+    @property
+    def unplaced(self) -> int:
+        """Pods of the plan that have no node yet."""
+        return len(self.absent) + len(self.foreign) + len(self.unschedulable) + sum(not p.node for p in self.starting)
+
+
+def observe(plan: Plan, pods: Iterable[Pod], *, report: JobReport | None = None, refused: str = "") -> Observed:
+    """`pods` are all that carry the job's label, in any order."""
+    by_name = {pod.name: pod for pod in pods}
+    buckets: dict[str, list[Pod]] = {}
+    absent = []
+    stale = []
+    for planned in plan.pods:
+        pod = by_name.pop(planned.name, None)
+        if pod is None:
+            absent.append(planned)
+            continue
+        bucket = _bucket(pod, plan.job.uid)
+        buckets.setdefault(bucket, []).append(pod)
+        if bucket != "foreign" and pod.plan != plan.digest:
+            stale.append(pod)
+    stale += sorted((pod for pod in by_name.values() if pod.owner_uid == plan.job.uid), key=lambda pod: pod.name)
+    return Observed(
+        absent=tuple(absent),
+        stale=tuple(stale),
+        report=report,
+        refused=refused,
+        **{name: tuple(found) for name, found in buckets.items()},
+    )
+
+
+def _bucket(pod: Pod, owner_uid: str) -> str:
+    if pod.owner_uid != owner_uid:
+        return "foreign"
+    if pod.phase is PodPhase.SUCCEEDED:
+        return "succeeded"
+    if pod.phase is PodPhase.FAILED:
+        return "failed"
+    if pod.deleting:
+        return "deleting"
+    if pod.unschedulable:
+        return "unschedulable"
+    if pod.running:
+        return "running"
+    if pod.waiting_reason not in STARTING_REASONS:
+        return "blocked"
+    return "starting"

@@ -1,0 +1,1 @@
+"""One policy, one short file, one table test."""

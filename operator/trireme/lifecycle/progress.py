@@ -1,0 +1,29 @@
+"""Progress for status: from the coordinator while the job runs, from worker 0's last word when it has ended."""
+
+from __future__ import annotations
+
+from trireme.contract import names, wire
+from trireme.lifecycle.observe import Observed
+from trireme.spec.status import Progress
+
+
+def progress(observed: Observed, previous: Progress | None) -> Progress | None:
+    for pod in observed.succeeded + observed.failed:
+        if pod.role == names.ROLE_WORKER and pod.index == 0 and pod.terminated is not None:
+            said = wire.read_termination(pod.terminated.message)
+            if said is not None and said.progress is not None:
+                return _shown(said.progress, None)
+    if observed.report is not None and observed.report.progress is not None:
+        return _shown(observed.report.progress, observed.report.steps_per_second)
+    return previous
+
+
+def _shown(said: wire.Progress, steps_per_second: float | None) -> Progress:
+    percent = eta = None
+    if said.total_steps:
+        percent = min(100, 100 * said.step // said.total_steps)
+        if steps_per_second:
+            eta = max(0, round((said.total_steps - said.step) / steps_per_second))
+    return Progress(
+        step=said.step, total_steps=said.total_steps, percent=percent, eta_seconds=eta, metrics=dict(said.metrics)
+    )
