@@ -1,1 +1,1 @@
-"""What the operator and the worker agree on. Stdlib only, Python >= 3.10: it travels inside agent.pyz into any image."""
+"""What the operator and the worker agree on. Stdlib only, Python >= 3.10: it travels in agent.pyz into any image."""

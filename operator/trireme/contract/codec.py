@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back, strictly: unknown keys, missing keys and wrong types are refused with their path.
+"""Frozen dataclasses to JSON and back, strictly: unknown or missing keys and wrong types are refused with their path.
 
 Keys are camelCase on the wire, as in Kubernetes. Supported field types: str, int, float, bool, Enum, dataclass,
 `X | None`, `tuple[X, ...]`, `dict[str, X]` and `dict[int, X]`; that is all the wire needs.
@@ -57,7 +57,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _fields(kind: type) -> dict[str, tuple[str, Any, bool]]:
     """Wire key -> (attribute, type, required)."""
     hints = typing.get_type_hints(kind)

@@ -1,6 +1,6 @@
 """Every name that more than one file spells: API group, labels, derived object names, ports, mount paths.
 
-Object names follow RFC 1123 labels, because each becomes a hostname; the longest one decides how long a job's name may be.
+Pod names follow RFC 1123 labels, because each becomes a hostname; the longest decides how long a job's name may be.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def service_name(job: str) -> str:
 
 
 def token_secret_name(job: str, uid: str) -> str:
-    """Holds part of the UID: a Secret that an earlier job of the same name left cannot stand in its successor's way."""
+    """Holds part of the UID: what an earlier job of the same name left cannot stand in its successor's way."""
     return f"{job}-token-{uid[:8]}"
 
 

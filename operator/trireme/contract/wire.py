@@ -197,7 +197,7 @@ def pod_label(failure: Failure) -> str:
 
 
 def termination_message(termination: Termination) -> str:
-    """JSON of at most TERMINATION_MESSAGE_MAX bytes: the oldest log lines are dropped until it fits, then the message is cut."""
+    """JSON of at most TERMINATION_MESSAGE_MAX bytes: the oldest log lines go until it fits, then the message is cut."""
     failure = termination.failure
     while True:
         data = codec.encode(dataclasses.replace(termination, failure=failure))

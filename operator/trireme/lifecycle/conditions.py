@@ -28,7 +28,7 @@ def finished(status: JobStatus) -> bool:
 
 
 def put(conditions: Sequence[Condition], new: Condition) -> list[Condition]:
-    """The list with `new` in the place of its predecessor, whose transition time it keeps when the status is the same."""
+    """The list with `new` in its predecessor's place; the transition time is kept when the status is the same."""
     result = []
     placed = False
     for old in conditions:
