@@ -62,7 +62,7 @@ def pod_label(role: str, index: int) -> str:
 
 
 def service_name(job: str) -> str:
-    """The headless Service that gives the pods their hostnames. The prefix keeps names that begin with a digit valid."""
+    """The headless Service behind the pods' hostnames. The prefix keeps names that begin with a digit valid."""
     return f"tj-{job}"
 
 

@@ -1,0 +1,190 @@
+"""The job's life as a table: what is observed, what is done, what is said."""
+
+from __future__ import annotations
+
+import pytest
+from support.scenes import NOW, Scene, after
+from trireme.contract import wire
+from trireme.lifecycle.decide import decide, rejected
+from trireme.lifecycle.decision import Decision, PodDeletion
+from trireme.lifecycle.observe import Observed, observe
+from trireme.lifecycle.pod import Terminated
+from trireme.spec.errors import FieldError
+from trireme.spec.status import JobStatus, Progress
+
+EMPTY = JobStatus()
+
+
+def said(status: JobStatus) -> dict[str, str]:
+    return {c.type: f"{c.status}/{c.reason}" for c in status.conditions}
+
+
+def step(scene: Scene, status: JobStatus, *pods: object, at: float = 0, **seen: object) -> Decision:
+    return decide(scene.plan, observe(scene.plan, pods, **seen), status, after(at))  # type: ignore[arg-type]
+
+
+def run(scene: Scene) -> JobStatus:
+    """The status of a job whose pods all run."""
+    return step(scene, EMPTY, *(scene.running(i) for i in range(len(scene.plan.pods)))).status
+
+
+def test_a_new_job_makes_its_pods() -> None:
+    scene = Scene()
+    decision = step(scene, EMPTY)
+    assert (decision.create, decision.delete) == (scene.plan.pods, ())
+    assert (decision.status.phase, decision.status.message) == ("Pending", "Pending: 0/2 pods run")
+    assert said(decision.status) == {"Scheduled": "False/PodsPending", "Running": "False/PodsPending"}
+    assert decision.status.workers_ready == "0/2"
+
+
+def test_deciding_twice_changes_nothing() -> None:
+    scene = Scene()
+    once = step(scene, EMPTY, scene.running(0))
+    assert step(scene, once.status, scene.running(0), at=60) == once
+
+
+def test_only_missing_pods_are_made_again_before_the_start() -> None:
+    scene = Scene()
+    assert step(scene, EMPTY, scene.running(1)).create == scene.plan.pods[:1]
+
+
+def test_a_pod_that_is_deleted_before_the_start_is_waited_for_and_made_again() -> None:
+    scene = Scene()
+    going = scene.failed(0, Terminated(143, "Error"), deleting=True)
+    waiting = step(scene, EMPTY, going, scene.running(1))
+    assert (waiting.create, waiting.status.phase, waiting.status.failure) == ((), "Pending", None)
+    assert step(scene, waiting.status, scene.running(1)).create == scene.plan.pods[:1]
+
+
+def test_unschedulable_is_a_condition() -> None:
+    scene = Scene()
+    pod = scene.pod(1, unschedulable="0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+    status = step(scene, EMPTY, scene.running(0), pod).status
+    assert said(status)["Scheduled"] == "False/Unschedulable"
+    assert status.message == "Pending: 1/2 unschedulable: Insufficient nvidia.com/gpu"
+
+
+def test_pods_of_an_older_plan_are_replaced_before_the_start() -> None:
+    scene = Scene()
+    decision = step(scene, EMPTY, scene.running(0, plan="older"), scene.running(1))
+    assert (decision.delete, decision.create) == ((PodDeletion("digits-worker-0", "pod-0"),), ())
+    assert decision.status.phase == "Pending"
+
+
+def test_a_running_job_keeps_its_plan_and_says_so() -> None:
+    scene = Scene()
+    decision = step(scene, run(scene), scene.running(0, plan="older"), scene.running(1))
+    assert (decision.delete, decision.create, decision.status.phase) == ((), (), "Running")
+    assert "is ignored: a started job keeps its plan" in decision.status.message
+
+
+def test_when_all_pods_run_the_job_runs_and_the_coordinator_is_asked() -> None:
+    scene = Scene()
+    decision = step(scene, EMPTY, scene.running(0), scene.running(1))
+    assert decision.status.start_time == NOW
+    assert (decision.status.phase, decision.status.message) == ("Running", "Running: 2/2 pods")
+    assert said(decision.status) == {"Scheduled": "True/AllPodsPlaced", "Running": "True/AllPodsRun"}
+    assert decision.poll_coordinator == "10.0.0.0"
+
+
+def test_progress_comes_from_the_coordinator_with_percent_and_eta() -> None:
+    scene = Scene()
+    report = wire.JobReport(wire.Phase.RUNNING, 1, (), wire.Progress(30, 120, {"loss": 0.5}), 2.0)
+    status = step(scene, run(scene), scene.running(0), scene.running(1), report=report).status
+    assert status.progress == Progress(step=30, total_steps=120, percent=25, eta_seconds=45, metrics={"loss": 0.5})
+
+
+def test_success_takes_the_last_word_of_worker_0() -> None:
+    scene = Scene()
+    last = wire.Progress(120, 120, {"accuracy": 0.98})
+    status = step(scene, run(scene), scene.succeeded(0, last), scene.succeeded(1), at=42).status
+    assert (status.phase, status.message) == ("Succeeded", "Succeeded: 2 pods, 2 processes in 42s")
+    assert status.progress == Progress(step=120, total_steps=120, percent=100, metrics={"accuracy": 0.98})
+    assert said(status) == {
+        "Scheduled": "True/AllPodsPlaced",
+        "Running": "False/Succeeded",
+        "Succeeded": "True/AllRanksDone",
+    }
+    assert (status.completion_time, status.workers_ready) == (after(42), "2/2")
+
+
+def test_one_pod_that_is_done_is_not_success() -> None:
+    scene = Scene()
+    decision = step(scene, run(scene), scene.succeeded(0), scene.running(1))
+    assert (decision.status.phase, decision.create) == ("Running", ())
+
+
+def test_a_failure_is_final_at_once_when_nobody_is_left_to_speak() -> None:
+    scene = Scene()
+    status = step(scene, run(scene), scene.failed(0, Terminated(3)), scene.failed(1, Terminated(200))).status
+    assert (status.phase, status.message) == (
+        "Failed",
+        "Failed: worker-0: exit code 3: the program exited with code 3",
+    )
+    assert said(status)["Failed"] == "True/Error"
+
+
+def test_a_failure_settles_before_it_is_final_and_then_cleans_up() -> None:
+    scene = Scene()
+    pods = (scene.failed(0, Terminated(137, "OOMKilled")), scene.running(1))
+    first = step(scene, run(scene), *pods)
+    assert (first.status.phase, first.delete, first.look_again_seconds) == ("Running", (), 3.0)
+    assert said(first.status)["Running"] == "False/RankFailed"
+    middle = step(scene, first.status, *pods, at=1)
+    assert (middle.status, middle.look_again_seconds) == (first.status, 2.0)
+    last = step(scene, middle.status, *pods, at=3)
+    assert (last.status.phase, last.delete) == ("Failed", (PodDeletion("digits-worker-1", "pod-1"),))
+    assert last.status.failure is not None
+    assert last.status.failure.reason == "OOMKilled"
+
+
+def test_a_pod_deleted_while_it_ran_fails_the_job() -> None:
+    scene = Scene()
+    status = run(scene)
+    first = step(scene, status, scene.running(0))
+    assert first.create == ()
+    assert step(scene, first.status, scene.running(0), at=3).status.message == (
+        "Failed: worker-1: PodDeleted: the pod was deleted while it ran"
+    )
+
+
+def test_a_failure_before_the_start_fails_the_job() -> None:
+    scene = Scene()
+    first = step(scene, EMPTY, scene.failed(0, Terminated(203)), scene.pod(1))
+    last = step(scene, first.status, scene.failed(0, Terminated(203)), scene.pod(1), at=3)
+    assert (first.status.phase, first.create, last.status.phase) == ("Pending", (), "Failed")
+    assert said(last.status)["Failed"] == "True/BadEnvironment"
+
+
+@pytest.mark.parametrize(
+    ("cleanup", "gone"),
+    [("Running", ["digits-worker-1"]), ("All", ["digits-worker-1", "digits-worker-0"]), ("None", [])],
+)
+def test_cleanup(cleanup: str, gone: list[str]) -> None:
+    scene = Scene(cleanup={"pods": cleanup})
+    pods = (scene.failed(0, Terminated(1)), scene.running(1))
+    waiting = step(scene, run(scene), *pods).status
+    assert [deletion.name for deletion in step(scene, waiting, *pods, at=9).delete] == gone
+
+
+@pytest.mark.parametrize("end", ["Succeeded", "Failed"])
+def test_terminal_is_terminal(end: str) -> None:
+    scene = Scene()
+    pods = [scene.succeeded(i) if end == "Succeeded" else scene.failed(i, Terminated(1)) for i in range(2)]
+    status = step(scene, run(scene), *pods).status
+    assert status.phase == end
+    assert step(scene, status, at=99) == Decision(status)
+    assert step(scene, status, scene.running(0), at=99).status == status
+    assert rejected(2, status, (FieldError("spec", "bad"),), after(99)) == status
+
+
+def test_an_invalid_job_fails_with_every_problem() -> None:
+    errors = (FieldError("spec.a", "bad"), FieldError("spec.b", "worse"))
+    status = rejected(3, EMPTY, errors, NOW)
+    assert (status.phase, status.message) == ("Failed", "Failed: invalid spec: spec.a: bad; spec.b: worse")
+    assert said(status) == {"Failed": "True/InvalidSpec"}
+    assert status.observed_generation == 3
+
+
+def test_observed_is_empty_by_default() -> None:
+    assert Observed().active == ()
