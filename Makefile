@@ -1,0 +1,72 @@
+# Trireme. `make` lists the targets; `make run` and `make test` do all their own set-up.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash -eu -o pipefail
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JOB ?= manifests/examples/digits-horovod.yaml
+PYTEST ?= $(BIN)/pytest
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One stamp for the whole environment: it is made anew when what it is made from changes.
+$(READY): pyproject.toml images/worker/build_horovod.py
+	@command -v $(PYTHON) >/dev/null || { echo "Trireme needs Python 3.11: '$(PYTHON)' is not on PATH (make PYTHON=/path/to/python3.11)"; exit 1; }
+	@command -v c++ >/dev/null || { echo "Horovod's wheel needs a C++ compiler: on Debian, apt-get install g++ python3-dev"; exit 1; }
+	@echo "set-up: virtual environment in $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "on Debian, apt-get install python3-venv"; exit 1; }
+	@echo "set-up: torch 2.13.0 and the Python packages"
+	@$(BIN)/python -m pip install --quiet torch==2.13.0
+	@$(BIN)/python -m pip install --quiet --editable '.[worker,dev]'
+	@echo "set-up: Horovod (built once, about 4 minutes, then cached)"
+	@wheel=$$($(BIN)/python images/worker/build_horovod.py) && $(BIN)/python -m pip install --quiet --no-deps "$$wheel"
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## Virtual environment with everything: torch, Horovod, the tools
+
+.PHONY: run
+run: $(READY) ## Train JOB (default: the Horovod digits example) on the pocket cluster
+	@$(BIN)/trireme run $(JOB)
+
+.PHONY: test
+test: lint verify ## Everything that CI checks: lint, types, layers, generated files, all tests
+	@$(PYTEST) tests
+
+.PHONY: unit
+unit: $(READY) ## The unit tests alone (seconds)
+	@$(PYTEST) tests/unit
+
+.PHONY: lint
+lint: $(READY) ## Style, types and the import rules
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@PYTHONPATH=operator:images/worker $(BIN)/lint-imports --no-cache
+
+.PHONY: format
+format: $(READY) ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: verify
+verify: $(READY) ## Generated files are what their generator makes
+	@$(BIN)/python tools/generate.py --check
+
+.PHONY: generate
+generate: $(READY) ## Rewrite the generated files (CRD, schemas, golden manifests, reference)
+	@$(BIN)/python tools/generate.py
+
+.PHONY: bench
+bench: $(READY) ## The benchmarks; JSON goes to benchmarks/results
+	@mkdir -p benchmarks/results
+	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script > benchmarks/results/$$(basename $$script .py).json; done
+
+.PHONY: clean
+clean: ## Remove the environment and build leftovers (the Horovod cache stays)
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
