@@ -1,0 +1,1 @@
+"""The `trireme` command: one file a command, `main` is their table of contents."""

@@ -18,7 +18,10 @@ from trireme.lifecycle.observe import observe
             "Insufficient cpu",
         ),
         ("gate example.com/wait is closed", "gate example.com/wait is closed"),
-        ("0/1 nodes are available: 1 odd, reason with a comma.", "0/1 nodes are available: 1 odd, reason with a comma."),
+        (
+            "0/1 nodes are available: 1 odd, reason with a comma.",
+            "0/1 nodes are available: 1 odd, reason with a comma.",
+        ),
     ],
     ids=["one", "most-frequent-first", "claims", "not-the-schedulers", "torn"],
 )

@@ -1,0 +1,90 @@
+"""What `trireme run` shows while a job runs: a live line on a terminal, plain lines when piped.
+
+The job's logs go by above; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+STYLES = {"Pending": "yellow", "Running": "cyan", "Succeeded": "green", "Failed": "red"}
+
+
+class Display:
+    """Context manager; `job` shows a new state of the job, `log` one line of a pod's log."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said = ""
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=None, detail="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def log(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+    def job(self, job: dict[str, Any]) -> None:
+        status = job.get("status", {})
+        progress = status.get("progress", {})
+        phase = status.get("phase", "Pending")
+        self._bar.update(
+            self._task,
+            description=f"[{STYLES.get(phase, 'white')}]{phase}[/]",
+            completed=progress.get("step", 0),
+            total=progress.get("totalSteps"),
+            detail=progress_line(progress) or status.get("message", ""),
+        )
+        self._say(status)
+
+    def _say(self, status: dict[str, Any]) -> None:
+        """A line for each new message; on a terminal the bar shows the counting, so only the phases are kept."""
+        message = status.get("message", "")
+        if message and message != self._said:
+            self._said = message
+            self._console.print(Text(f"trireme: {message}", style=STYLES.get(status.get("phase", ""), "")))
+
+
+def progress_line(progress: dict[str, Any]) -> str:
+    """`120/300 (40%) loss 0.31, 12s left`; an empty string before the first report."""
+    if "step" not in progress:
+        return ""
+    total = progress.get("totalSteps")
+    text = f"{progress['step']}/{total} ({progress.get('percent', 0)}%)" if total else f"step {progress['step']}"
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(progress.get("metrics", {}).items()))
+    left = f", {progress['etaSeconds']}s left" if progress.get("etaSeconds") else ""
+    return f"{text} {metrics}{left}".rstrip()
+
+
+def summary(job: dict[str, Any]) -> str:
+    """The last lines about a finished job: its message, and where it failed the log of the rank that did."""
+    status = job["status"]
+    lines = [status["message"]]
+    if progress := progress_line(status.get("progress", {})):
+        lines.append(f"last progress: {progress}")
+    failure = status.get("failure", {})
+    if failure.get("logTail"):
+        lines.append(f"last lines of {failure['pod']}, rank {failure.get('rank')}:")
+        lines += [f"    {line}" for line in failure["logTail"]]
+    return "\n".join(lines)

@@ -1,0 +1,56 @@
+"""`trireme operator`: what the image and the chart start; against a kubeconfig it runs on a laptop just the same."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import click
+
+from trireme.cli.errors import NotTried
+
+
+@click.command()
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: KUBECONFIG, ~/.kube/config, in-cluster.")
+@click.option("--context", help="Context of the kubeconfig. Default: its current one.")
+@click.option("-n", "--namespace", "namespaces", multiple=True, help="Watch this namespace only; may be repeated.")
+@click.option(
+    "--key-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The operator's key, from which the jobs' tokens are made; created when it does not exist.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Jobs reconciled at the same time.")
+@click.option("--probe-port", type=click.IntRange(1, 65535), help="Serve /healthz on this port.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every request and event too.")
+def operator(
+    kubeconfig: Path | None,
+    context: str | None,
+    namespaces: tuple[str, ...],
+    key_file: Path | None,
+    workers: int | None,
+    probe_port: int | None,
+    verbose: bool,
+) -> None:
+    """Run the operator against a cluster until it is told to stop.
+
+    \b
+    The cluster needs the CRD first:
+        trireme crd | kubectl apply -f -
+        trireme operator
+    """
+    from trireme.controller import handlers
+    from trireme.controller.settings import Settings
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    given = {
+        "kubeconfig": kubeconfig, "context": context, "namespaces": namespaces, "key_file": key_file,
+        "workers": workers, "probe_port": probe_port,
+    }  # fmt: skip
+    settings = Settings(**{name: value for name, value in given.items() if value})
+    try:
+        asyncio.run(handlers.run(settings))
+    except OSError as error:
+        raise NotTried(str(error)) from error

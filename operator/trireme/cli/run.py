@@ -1,0 +1,150 @@
+"""`trireme run`: one job on the pocket cluster, from its YAML to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from trireme.cli.display import Display, summary
+from trireme.cli.errors import FAILED, INTERRUPTED, JobFailed, NotTried, invalid_is_failed
+from trireme.cli.files import JOB_FILE, JobFile, read
+from trireme.cli.output import emit
+from trireme.cluster.client import Client
+from trireme.cluster.errors import ApiError
+from trireme.cluster.resources import TRAINING_JOBS, of_object
+from trireme.contract import names
+from trireme.pocket.cluster import PocketCluster
+from trireme.spec.parse import parse
+
+LOG_DRAIN_SECONDS = 5.0
+"""How long the last log lines are awaited after a job has finished."""
+
+
+@click.command()
+@click.argument("file", type=JOB_FILE)
+@click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Print the finished TrainingJob like this.")
+@click.option("--gpus", type=click.IntRange(0, 1024), default=0, show_default=True, help="Pretend GPUs of the node.")
+@click.option("--logs/--no-logs", default=True, show_default=True, help="Show the pods' logs as they come.")
+@click.option("-v", "--verbose", is_flag=True, help="Show what the operator and the pocket cluster do.")
+def run(file: Path, output: str | None, gpus: int, logs: bool, verbose: bool) -> None:
+    """Run the TrainingJob in FILE on this machine: no cluster, no containers.
+
+    A pocket cluster (a small Kubernetes API server and a kubelet that starts local processes) comes
+    up, the operator runs on it, the job is applied and followed. `python3` in the job is the
+    interpreter that runs trireme; images are not pulled. Ctrl-C stops everything it started.
+
+    \b
+    Exits 0 if the job Succeeded, 1 if it Failed or is invalid, 3 if it could not be tried,
+    130 after Ctrl-C. With -o the job is on standard output and everything else on standard error.
+    """
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    with invalid_is_failed(file):
+        content = read(file)
+        parse(content.job)
+    console = Console(stderr=bool(output), highlight=False)
+    try:
+        job = asyncio.run(_run(content, console, gpus=gpus, logs=logs))
+    except KeyboardInterrupt:
+        click.echo("interrupted: the job was stopped and removed", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    except ApiError as error:
+        raise JobFailed(f"{file}: {error}") from error
+    except OSError as error:
+        raise NotTried(f"the pocket cluster could not start: {error}") from error
+    if output:
+        emit(job, output)
+    if job["status"]["phase"] != "Succeeded":
+        click.echo(summary(job), err=True)
+        sys.exit(FAILED)
+
+
+async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool) -> dict[str, Any]:
+    """Returns the finished job."""
+    with tempfile.TemporaryDirectory(prefix="trireme-") as folder, Display(console) as display:
+        async with PocketCluster(Path(folder), gpus=gpus) as cluster, cluster.client() as client:
+            namespace = content.job["metadata"].get("namespace", "default")
+            for other in content.others:
+                await client.create(of_object(other), other["metadata"].get("namespace", namespace), other)
+            job = await client.create(TRAINING_JOBS, namespace, content.job)
+            followers = Followers(client, display) if logs else None
+            async for job in states(client, job):
+                display.job(job)
+                if followers:
+                    followers.follow(job)
+            if followers:
+                await followers.drain()
+    return job
+
+
+async def states(client: Client, job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """The job now and after each change, up to the state in which it has finished."""
+    namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
+    while True:
+        job = await client.get(TRAINING_JOBS, namespace, name)
+        yield job
+        if finished(job):
+            return
+        lines = client.watch(
+            TRAINING_JOBS,
+            namespace,
+            resource_version=job["metadata"]["resourceVersion"],
+            field_selector=f"metadata.name={name}",
+        )
+        async for line in lines:
+            event = json.loads(line)
+            if event["type"] == "MODIFIED":
+                yield event["object"]
+                if finished(event["object"]):
+                    return
+            elif event["type"] != "BOOKMARK":
+                break
+
+
+def finished(job: dict[str, Any]) -> bool:
+    return job.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+class Followers:
+    """One log follower a pod, started when the job has started."""
+
+    def __init__(self, client: Client, display: Display) -> None:
+        self._client = client
+        self._display = display
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def follow(self, job: dict[str, Any]) -> None:
+        status = job.get("status", {})
+        if not status.get("startTime") and not finished(job):
+            return
+        for index in range(status["workers"]["desired"] if "workers" in status else 0):
+            pod = names.pod_name(job["metadata"]["name"], names.ROLE_WORKER, index)
+            if pod not in self._tasks:
+                self._tasks[pod] = asyncio.create_task(self._copy(job["metadata"]["namespace"], pod))
+
+    async def drain(self) -> None:
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks.values(), timeout=LOG_DRAIN_SECONDS)
+            for task in late:
+                task.cancel()
+
+    async def _copy(self, namespace: str, pod: str) -> None:
+        rest = b""
+        try:
+            async for chunk in self._client.logs(namespace, pod, None, follow=True):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._display.log(line.decode(errors="replace"))
+        except ApiError as error:
+            if not error.not_found:
+                self._display.log(f"trireme: the log of {pod} broke off: {error}")
+        if rest:
+            self._display.log(rest.decode(errors="replace"))
