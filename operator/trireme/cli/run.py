@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -53,7 +54,7 @@ def run(file: Path, output: str | None, gpus: int, logs: bool, verbose: bool) ->
     console = Console(stderr=bool(output), highlight=False)
     try:
         job = asyncio.run(_run(content, console, gpus=gpus, logs=logs))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("interrupted: the job was stopped and removed", err=True)
         raise SystemExit(INTERRUPTED) from None
     except ApiError as error:
@@ -69,20 +70,28 @@ def run(file: Path, output: str | None, gpus: int, logs: bool, verbose: bool) ->
 
 async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool) -> dict[str, Any]:
     """Returns the finished job."""
+    stop_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="trireme-") as folder, Display(console) as display:
         async with PocketCluster(Path(folder), gpus=gpus) as cluster, cluster.client() as client:
             namespace = content.job["metadata"].get("namespace", "default")
             for other in content.others:
                 await client.create(of_object(other), other["metadata"].get("namespace", namespace), other)
-            job = await client.create(TRAINING_JOBS, namespace, content.job)
+            created = await client.create(TRAINING_JOBS, namespace, content.job)
             followers = Followers(client, display) if logs else None
-            async for job in states(client, job):
+            async for job in states(client, created):
                 display.job(job)
                 if followers:
                     followers.follow(job)
             if followers:
                 await followers.drain()
     return job
+
+
+def stop_on_sigterm() -> None:
+    """SIGTERM ends the command as Ctrl-C does: by cancelling it, so that everything is cleaned up."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 async def states(client: Client, job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:

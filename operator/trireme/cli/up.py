@@ -42,7 +42,7 @@ def up(gpus: int, port: int, kubeconfig: Path, verbose: bool) -> None:
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        asyncio.run(_up(gpus, port, kubeconfig))
+        asyncio.run(_up(gpus, port, kubeconfig.absolute()))
     except OSError as error:
         raise NotTried(f"the pocket cluster could not start: {error}") from error
 
@@ -62,11 +62,11 @@ async def _up(gpus: int, port: int, kubeconfig: Path) -> None:
                 ) from None
             try:
                 click.echo(f"the pocket cluster is up with {gpus} pretend GPUs; in another terminal:\n")
-                click.echo(f"    export KUBECONFIG={kubeconfig.absolute()}")
+                click.echo(f"    export KUBECONFIG={kubeconfig}")
                 click.echo("    kubectl get trainingjobs --watch\n\nCtrl-C stops it.")
                 await stop.wait()
             finally:
-                kubeconfig.unlink(missing_ok=True)
+                kubeconfig.unlink(missing_ok=True)  # noqa: ASYNC240  (a moment, at the end)
     click.echo("the pocket cluster is down")
 
 
