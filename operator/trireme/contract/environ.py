@@ -15,6 +15,15 @@ PREFIX = "TRIREME_"
 POD_IP = "TRIREME_POD_IP"
 NODE_NAME = "TRIREME_NODE_NAME"
 POD_UID = "TRIREME_POD_UID"
+ROLE = "TRIREME_ROLE"
+INDEX = "TRIREME_INDEX"
+SLOTS = "TRIREME_SLOTS"
+ATTEMPT = "TRIREME_ATTEMPT"
+
+JOIN_SECONDS = 600
+"""How long a pod waits for its peers: they may still pull an image of many gigabytes on a cold node."""
+AGENT_SECONDS = 5
+"""What the agent keeps of a pod's grace period for itself, to reap its processes and leave its last word."""
 
 
 class BadEnvironment(ValueError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from trireme.contract import names
@@ -18,6 +18,12 @@ Template = dict[str, Any]
 
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=to_camel, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        """As in Kubernetes: `cleanup:` with nothing behind it means the default."""
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
 class Strategy(str, Enum):
@@ -70,7 +76,7 @@ class AllReduce(Model):
 
     backend: Annotated[
         Backend,
-        Field(description="Horovod, or Torch for torch.distributed (NCCL on GPUs, gloo without)."),
+        Field(strict=False, description="Horovod, or Torch for torch.distributed (NCCL on GPUs, gloo without)."),
     ] = Backend.HOROVOD
     timeout_seconds: Annotated[
         int,
@@ -95,14 +101,20 @@ class Cleanup(Model):
 
     pods: Annotated[
         PodCleanup,
-        Field(description="Running: pods that still run are deleted, finished ones keep their logs. All. None."),
+        Field(
+            strict=False,
+            description="Running: pods that still run are deleted, finished ones keep their logs. All: every pod. None.",
+        ),
     ] = PodCleanup.RUNNING
 
 
 class JobSpec(Model):
     """The desired state of a TrainingJob."""
 
-    strategy: Annotated[Strategy, Field(description="How the processes share the work.")] = Strategy.ALL_REDUCE
+    strategy: Annotated[
+        Strategy,
+        Field(strict=False, description="How the processes share the work."),
+    ] = Strategy.ALL_REDUCE
     worker: Worker
     all_reduce: AllReduce = AllReduce()
     cleanup: Cleanup = Cleanup()

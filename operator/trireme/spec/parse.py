@@ -1,0 +1,155 @@
+"""From the JSON object of a TrainingJob to the typed one, or to all that is wrong with it.
+
+The object comes from the API server or straight from a user's file. Nothing is ignored: a field that is not known, or does not
+work in this version, is refused. The messages speak to a user, so pydantic's own words never leave this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from trireme.contract import names
+from trireme.spec import kubernetes_schema, template, words
+from trireme.spec.errors import FieldError, InvalidSpec
+from trireme.spec.model import Backend, JobSpec, Model, TrainingJob
+
+TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
+
+NOT_SUPPORTED = frozenset({
+    "spec.server", "spec.parameterServer", "spec.mesh", "spec.elastic", "spec.restart", "spec.deadlines", "spec.checkpoint",
+    "spec.scheduling", "spec.suspend", "spec.managedBy", "spec.cleanup.ttlSecondsAfterFinished", "spec.allReduce.compression",
+})  # fmt: skip
+"""Agreed fields that later versions bring."""
+
+LATER_STRATEGIES = ("ParameterServer", "ModelParallel", "Hybrid")
+
+HOROVOD_ONLY = ("fusion_threshold_bytes", "cycle_time_milliseconds", "timeline_file")
+"""Fields of AllReduce that torch.distributed has no counterpart for."""
+
+
+def parse(obj: Any) -> TrainingJob:
+    """Raises InvalidSpec with every problem, sorted. Absent namespace, uid and generation are `default`, empty and 1."""
+    if not isinstance(obj, dict):
+        raise InvalidSpec((FieldError(names.KIND, f"must be a mapping, got {words.describe(obj)}"),))
+    metadata = obj.get("metadata")
+    problems = [*_top_level(obj), *_metadata(metadata)]
+    spec, wrong = _spec(obj.get("spec"))
+    problems += wrong
+    if problems or spec is None or not isinstance(metadata, dict):
+        raise InvalidSpec(tuple(sorted(set(problems))))
+    return TrainingJob(
+        name=metadata["name"],
+        namespace=metadata.get("namespace") or "default",
+        uid=metadata.get("uid") or "",
+        generation=metadata.get("generation") or 1,
+        spec=spec,
+    )
+
+
+def _top_level(obj: Mapping[Any, Any]) -> Iterator[FieldError]:
+    for key, expected in (("apiVersion", names.API_VERSION), ("kind", names.KIND)):
+        if obj.get(key) != expected:
+            yield FieldError(key, f"must be {expected}, got {words.describe(obj.get(key))}")
+    for key in obj:
+        if key not in TOP_LEVEL:
+            yield FieldError(str(key), words.unknown_field(str(key), TOP_LEVEL))
+
+
+def _metadata(metadata: Any) -> Iterator[FieldError]:
+    if not isinstance(metadata, dict):
+        yield FieldError("metadata", "is required: it holds the job's name")
+        return
+    # What a server sent was checked by it, and a newer one may know more fields than we do.
+    known = kubernetes_schema.definitions()["ObjectMeta"]["properties"]
+    sent = {key: metadata[key] for key in metadata if key in known} if metadata.get("uid") else metadata
+    problems = list(kubernetes_schema.check("ObjectMeta", sent, "metadata"))
+    yield from problems
+    if not problems:
+        yield from _name(metadata.get("name"))
+        namespace = metadata.get("namespace")
+        if namespace is not None and not names.is_dns_label(namespace):
+            yield FieldError("metadata.namespace", f"{_LABEL_FORM}, got {words.describe(namespace)}")
+
+
+_LABEL_FORM = "must be lower case letters, digits and `-`, with a letter or digit at both ends, at most 63 in all"
+
+
+def _name(name: str | None) -> Iterator[FieldError]:
+    if not name:
+        yield FieldError("metadata.name", "is required")
+    elif len(name) > names.JOB_NAME_MAX:
+        longest = names.pod_name(name, names.ROLE_WORKER, names.MAX_REPLICAS - 1)
+        yield FieldError(
+            "metadata.name",
+            f"must be at most {names.JOB_NAME_MAX} characters, got {len(name)}: the hostname {words.shown(longest)} of a pod "
+            f"would have {len(longest)}, and {names.LABEL_MAX} are allowed",
+        )
+    elif not names.is_dns_label(name):
+        yield FieldError("metadata.name", f"{_LABEL_FORM}, got {words.describe(name)}: pods' hostnames begin with it")
+
+
+def _spec(spec: Any) -> tuple[JobSpec | None, list[FieldError]]:
+    problems: list[FieldError] = []
+    worker = spec.get("worker") if isinstance(spec, dict) else None
+    pods = worker.get("template") if isinstance(worker, dict) else None
+    if isinstance(pods, dict):
+        problems += template.check(pods, "spec.worker.template")
+    try:
+        typed = JobSpec.model_validate({} if spec is None else spec)
+    except ValidationError as error:
+        return None, problems + [_in_plain_words(detail) for detail in error.errors(include_url=False)]
+    except RecursionError:
+        return None, [FieldError("spec", "is nested too deeply")]
+    return typed, problems + list(_cross_field(typed))
+
+
+def _cross_field(spec: JobSpec) -> Iterator[FieldError]:
+    if spec.all_reduce.backend is Backend.TORCH:
+        for field in HOROVOD_ONLY:
+            if getattr(spec.all_reduce, field) is not None:
+                alias = type(spec.all_reduce).model_fields[field].alias
+                yield FieldError(f"spec.allReduce.{alias}", "works with backend Horovod only, and the backend is Torch")
+
+
+_SAYINGS: dict[str, Callable[[ErrorDetails], str]] = {
+    "missing": lambda e: "is required",
+    "int_type": lambda e: f"must be a whole number, got {words.describe(e['input'])}",
+    "string_type": lambda e: f"must be a string, got {words.describe(e['input'])}",
+    "dict_type": lambda e: f"must be a mapping, got {words.describe(e['input'])}",
+    "model_type": lambda e: f"must be a mapping, got {words.describe(e['input'])}",
+    "greater_than_equal": lambda e: f"must be at least {e['ctx']['ge']}, got {words.describe(e['input'])}",
+    "less_than_equal": lambda e: f"must be at most {e['ctx']['le']}, got {words.describe(e['input'])}",
+    "string_too_short": lambda e: "must not be empty",
+    "string_too_long": lambda e: f"must be at most {e['ctx']['max_length']} characters, got {len(e['input'])}",
+}
+
+
+def _in_plain_words(detail: ErrorDetails) -> FieldError:
+    path = ".".join(["spec", *map(str, detail["loc"])])
+    if path in NOT_SUPPORTED or (path == "spec.strategy" and detail["input"] in LATER_STRATEGIES):
+        return FieldError(path, "not supported by this version")
+    if detail["type"] == "extra_forbidden":
+        return FieldError(path, words.unknown_field(str(detail["loc"][-1]), _fields(detail["loc"][:-1])))
+    if detail["type"] == "enum":
+        kind: Any = _annotation(detail["loc"])
+        return FieldError(path, words.one_of((member.value for member in kind), detail["input"]))
+    say = _SAYINGS.get(detail["type"])
+    return FieldError(path, say(detail) if say else detail["msg"])
+
+
+def _fields(loc: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of the model at a place below spec."""
+    model: type[Model] = _annotation(loc)
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _annotation(loc: tuple[int | str, ...]) -> Any:
+    """The declared type at a place below spec; models and enumerations only."""
+    found: Any = JobSpec
+    for step in loc:
+        found = next(field.annotation for field in found.model_fields.values() if field.alias == step)
+    return found

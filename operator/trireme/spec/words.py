@@ -1,0 +1,51 @@
+"""How problems are put into words: what was found, and what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+SHOWN_MAX = 60
+"""Characters of a user's value that a message repeats."""
+
+
+def describe(value: Any) -> str:
+    """A value as a message names it: short, and never more than its kind for collections."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return shown(str(value) if isinstance(value, float) or abs(value) < 2**64 else "a huge number")
+    if isinstance(value, str):
+        return f'the string "{shown(value)}"'
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return f"a {type(value).__name__}"
+
+
+def unknown_field(name: str, known: Iterable[str]) -> str:
+    nearest = _nearest(name, known)
+    return f"unknown field; did you mean `{nearest}`?" if nearest else "unknown field"
+
+
+def one_of(allowed: Iterable[str], value: Any) -> str:
+    allowed = tuple(allowed)
+    nearest = _nearest(value, allowed) if isinstance(value, str) else None
+    hint = f"; did you mean {nearest}?" if nearest else ""
+    return f"must be {' or '.join(allowed)}, got {describe(value)}{hint}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """Compares without regard to case: `Containers` is the commonest slip of all."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    found = difflib.get_close_matches(name[:SHOWN_MAX].casefold(), by_folded, n=1)
+    return by_folded[found[0]] if found else None
+
+
+def shown(text: str) -> str:
+    """A user's text, cut to what a message can hold."""
+    return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "..."
