@@ -1,5 +1,4 @@
 import pytest
-
 from trireme.pocket.objects import names
 
 LABEL_EXAMPLES = "(e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"

@@ -2,7 +2,6 @@ import jsonpatch
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from trireme.pocket.objects.merge_keys import built_in
 from trireme.pocket.objects.patch import PatchError, json_patch, merge_patch, strategic_merge
 

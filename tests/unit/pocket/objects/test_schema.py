@@ -6,7 +6,6 @@ import copy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from trireme.pocket.objects.causes import UNCHECKED, Cause, summary
 from trireme.pocket.objects.schema import Structural
 

@@ -1,5 +1,4 @@
 import pytest
-
 from trireme.pocket.objects.selectors import field_terms, parse_fields, parse_labels
 
 LABELS = {"set": "l", "n": "1", "example.com/tier": "", "size": "12"}
