@@ -35,8 +35,9 @@ LOG_DRAIN_SECONDS = 5.0
 @click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="Print the finished TrainingJob like this.")
 @click.option("--gpus", type=click.IntRange(0, 1024), default=0, show_default=True, help="Pretend GPUs of the node.")
 @click.option("--logs/--no-logs", default=True, show_default=True, help="Show the pods' logs as they come.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Give up after so many seconds; exits 3.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what the operator and the pocket cluster do.")
-def run(file: Path, output: str | None, gpus: int, logs: bool, verbose: bool) -> None:
+def run(file: Path, output: str | None, gpus: int, logs: bool, timeout: float | None, verbose: bool) -> None:
     """Run the TrainingJob in FILE on this machine: no cluster, no containers.
 
     A pocket cluster (a small Kubernetes API server and a kubelet that starts local processes) comes
@@ -53,12 +54,14 @@ def run(file: Path, output: str | None, gpus: int, logs: bool, verbose: bool) ->
         parse(content.job)
     console = Console(stderr=bool(output), highlight=False)
     try:
-        job = asyncio.run(_run(content, console, gpus=gpus, logs=logs))
+        job = asyncio.run(_run(content, console, gpus=gpus, logs=logs, timeout=timeout))
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("interrupted: the job was stopped and removed", err=True)
         raise SystemExit(INTERRUPTED) from None
     except ApiError as error:
         raise JobFailed(f"{file}: {error}") from error
+    except NotFinished as error:
+        raise NotTried(str(error)) from error
     except OSError as error:
         raise NotTried(f"the pocket cluster could not start: {error}") from error
     if output:
@@ -68,8 +71,12 @@ def run(file: Path, output: str | None, gpus: int, logs: bool, verbose: bool) ->
         sys.exit(FAILED)
 
 
-async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool) -> dict[str, Any]:
-    """Returns the finished job."""
+class NotFinished(Exception):
+    """The time given to the job is over; the text says where it was."""
+
+
+async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, timeout: float | None) -> dict[str, Any]:
+    """Returns the finished job. Raises NotFinished."""
     stop_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="trireme-") as folder, Display(console) as display:
         async with PocketCluster(Path(folder), gpus=gpus) as cluster, cluster.client() as client:
@@ -78,10 +85,16 @@ async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool) -> 
                 await client.create(of_object(other), other["metadata"].get("namespace", namespace), other)
             created = await client.create(TRAINING_JOBS, namespace, content.job)
             followers = Followers(client, display) if logs else None
-            async for job in states(client, created):
-                display.job(job)
-                if followers:
-                    followers.follow(job)
+            job = created
+            try:
+                async with asyncio.timeout(timeout):
+                    async for job in states(client, created):
+                        display.job(job)
+                        if followers:
+                            followers.follow(job)
+            except TimeoutError:
+                where = job.get("status", {}).get("message", "nothing was said of it yet")
+                raise NotFinished(f"the job has not finished within {timeout:g}s: {where}") from None
             if followers:
                 await followers.drain()
     return job

@@ -1,0 +1,186 @@
+"""`trireme run` and `trireme up` as a user types them: real processes, real exit codes, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TRIREME = [sys.executable, "-m", "trireme.cli"]
+
+
+@dataclass
+class Desk:
+    """A user's folder: job files go in, and it knows afterwards what was left behind."""
+
+    home: Path
+
+    def job(self, *command: str, **worker: Any) -> str:
+        """Writes a job whose trainer runs `command`; returns its path."""
+        container = {"name": "trainer", "image": "img", "command": list(command), **worker.pop("container", {})}
+        spec = {"worker": {"template": {"spec": {"containers": [container]}}, **worker}}
+        document = {
+            "apiVersion": "trireme.dev/v1alpha1",
+            "kind": "TrainingJob",
+            "metadata": {"name": "j"},
+            "spec": spec,
+        }
+        path = self.home / "job.json"
+        path.write_text(json.dumps(document))
+        return str(path)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        (self.home / "tmp").mkdir(exist_ok=True)
+        source = os.pathsep.join([str(ROOT / "operator"), str(ROOT / "images/worker")])
+        environ = {**os.environ, "TMPDIR": str(self.home / "tmp"), "PYTHONPATH": source}
+        return subprocess.Popen(
+            [*TRIREME, *arguments],
+            cwd=self.home,
+            env=environ,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=100)
+        return process.returncode, out, err
+
+    def left_behind(self) -> list[str]:
+        files = [str(path) for path in (self.home / "tmp").glob("*")]
+        marker = str(self.home)
+        processes = []
+        for process in psutil.process_iter():
+            try:
+                if process.pid != os.getpid() and marker in process.environ().get("TMPDIR", ""):
+                    processes.append(" ".join(process.cmdline()))
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return files + processes
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    assert desk.left_behind() == []
+
+
+def test_a_job_from_its_yaml_to_its_exit_code(desk: Desk) -> None:
+    script = "import trireme_worker as t, os; t.report(step=5, total_steps=5, rank_seen=int(os.environ['RANK']))"
+    code, out, err = desk("run", desk.job("python3", "-c", script, replicas=2), "-o", "json")
+    assert code == 0, err
+    status = json.loads(out)["status"]
+    assert status["phase"] == "Succeeded"
+    assert status["progress"]["percent"] == 100
+    assert status["progress"]["metrics"] == {"rank_seen": 0}
+    assert {c["type"]: c["status"] for c in status["conditions"]}["Succeeded"] == "True"
+
+
+def test_piped_output_is_plain_lines_with_the_logs(desk: Desk) -> None:
+    code, out, err = desk("run", desk.job("sh", "-c", "echo hello from $RANK", replicas=2))
+    assert code == 0, err
+    lines = out.splitlines()
+    assert sorted(line for line in lines if "hello" in line) == ["[0] hello from 0", "[1] hello from 1"]
+    assert lines[-1].startswith("trireme: Succeeded: 2 pods, 2 processes in ")
+    assert "\x1b" not in out
+
+
+def test_a_script_that_raises_names_its_rank(desk: Desk) -> None:
+    script = "import os\nif os.environ['RANK'] == '1': raise ValueError('boom')\nimport time; time.sleep(60)"
+    code, out, err = desk("run", desk.job("python3", "-c", script, replicas=2), "-o", "json")
+    assert code == 1
+    failure = json.loads(out)["status"]["failure"]
+    assert (failure["pod"], failure["rank"], failure["exitCode"]) == ("j-worker-1", 1, 1)
+    assert failure["logTail"][-1] == "ValueError: boom"
+    assert "Failed: worker-1, rank 1: exit code 1" in err
+
+
+def test_one_rank_that_exits_1_fails_the_job_in_which_another_exits_0(desk: Desk) -> None:
+    job = desk.job("sh", "-c", "exit $RANK", replicas=1, processesPerReplica=2)
+    code, out, _ = desk("run", job, "-o", "json")
+    assert (code, json.loads(out)["status"]["failure"]["rank"]) == (1, 1)
+
+
+def test_a_command_that_does_not_exist(desk: Desk) -> None:
+    code, out, _ = desk("run", desk.job("no-such-program", replicas=2), "-o", "json")
+    failure = json.loads(out)["status"]["failure"]
+    assert (code, failure["exitCode"], failure["reason"]) == (1, 127, "CommandNotFound")
+    assert "no-such-program" in failure["message"]
+
+
+def test_too_many_gpus_stay_pending_with_the_reason(desk: Desk) -> None:
+    limits = {"resources": {"limits": {"nvidia.com/gpu": 1}}}
+    job = desk.job("true", replicas=4, container=limits)
+    code, _, err = desk("run", job, "--gpus", "3", "--timeout", "6")
+    assert code == 3
+    assert "Pending: 1/4 unschedulable: Insufficient nvidia.com/gpu" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_interrupted_while_it_runs(desk: Desk, number: signal.Signals) -> None:
+    marker = desk.home / "started"
+    process = desk.start("run", desk.job("sh", "-c", f"touch {marker}; sleep 600 & wait", replicas=2))
+    wait_for(marker.exists)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: [1,\nb: }", "line 2"),
+        ("kind: Pod\napiVersion: v1", "expected one document of kind TrainingJob"),
+        ("{apiVersion: trireme.dev/v1alpha1, kind: TrainingJob, metadata: {name: j}, spec: {}}", "spec.worker"),
+    ],
+    ids=["malformed", "another-kind", "no-worker"],
+)
+def test_a_bad_file_starts_nothing(desk: Desk, text: str, reason: str) -> None:
+    path = desk.home / "job.yaml"
+    path.write_text(text)
+    code, out, err = desk("run", str(path))
+    assert (code, out) == (1, "")
+    assert reason in err
+
+
+def test_up_on_a_port_that_is_taken(desk: Desk) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, err = desk("up", "--port", str(port))
+    assert code == 3
+    assert str(port) in err
+
+
+def test_up_writes_a_kubeconfig_and_takes_it_away(desk: Desk) -> None:
+    kubeconfig = desk.home / "trireme.kubeconfig"
+    process = desk.start("up", "--gpus", "2")
+    wait_for(kubeconfig.exists)
+    assert kubeconfig.stat().st_mode & 0o777 == 0o600
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, kubeconfig.exists()) == (0, False), err
+    assert "export KUBECONFIG=" in out
+
+
+def wait_for(condition: Any, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
