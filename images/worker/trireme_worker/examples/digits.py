@@ -1,0 +1,111 @@
+"""What both digits examples share: the data, the net, the training loop, the judge.
+
+Nothing here talks to another process: data parallel training changes the set-up, not the loop.
+scikit-learn brings 1,797 handwritten digits of 8x8 pixels inside its package, so nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import nn
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+
+from trireme_worker import report
+
+Batches = DataLoader[tuple[torch.Tensor, torch.Tensor]]
+
+SEED = 0
+TARGET = 0.95
+"""Test accuracy below which a run has failed: sound training reaches 0.98, ranks that lose gradients do not."""
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Train a small convolutional net on scikit-learn's digits, data parallel over the job's processes.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--epochs", type=_positive(int), default=15, help="passes over the training images")
+    parser.add_argument("--batch-size", type=_positive(int), default=16, help="images per process and step")
+    parser.add_argument("--lr", type=_positive(float), default=0.03, help="peak learning rate per process")
+    return parser.parse_args(argv)
+
+
+def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not (number := kind(text)) > 0:
+            raise argparse.ArgumentTypeError(f"must be greater than 0, got {text}")
+        return number
+
+    return parse
+
+
+def load() -> tuple[TensorDataset, TensorDataset]:
+    """1,437 images to train on and 360 to judge by, the same on every rank: float32 [1, 8, 8] in 0..1, int64 labels."""
+    digits = load_digits()
+    images = torch.from_numpy(digits.images).float().unsqueeze(1) / 16
+    labels = torch.from_numpy(digits.target).long()
+    train, test = train_test_split(range(len(labels)), test_size=0.2, random_state=SEED, stratify=digits.target)
+    return TensorDataset(images[train], labels[train]), TensorDataset(images[test], labels[test])
+
+
+def batches(data: TensorDataset, batch_size: int, rank: int, size: int) -> Batches:
+    """The share of `rank`. All ranks get equally many batches: where images do not divide, a few are dealt twice."""
+    return DataLoader(data, batch_size, sampler=DistributedSampler(data, num_replicas=size, rank=rank, seed=SEED))
+
+
+def net() -> nn.Module:
+    """[N, 1, 8, 8] images -> [N, 10] logits, 9,930 weights."""
+    torch.set_num_threads(1)  # so small that a second thread would only take a core from another rank
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Dropout(), nn.Linear(512, 10),
+    )  # fmt: skip
+
+
+def sgd(model: nn.Module, lr: float, size: int) -> Optimizer:
+    """N processes make a batch N times as large and take a step N times as long (Goyal et al. 2017, linear scaling)."""
+    return SGD(model.parameters(), lr=lr * size, momentum=0.9, weight_decay=1e-4)
+
+
+def train(model: nn.Module, optimizer: Optimizer, loader: Batches, epochs: int, device: torch.device) -> float:
+    """One rise and fall of the learning rate over all epochs; every step is reported. Returns the seconds it took."""
+    start = time.monotonic()
+    total = epochs * len(loader)
+    schedule = OneCycleLR(optimizer, max_lr=optimizer.param_groups[0]["lr"], total_steps=total)
+    step = 0
+    for epoch in range(epochs):
+        loader.sampler.set_epoch(epoch)
+        for images, labels in loader:
+            loss = nn.functional.cross_entropy(model(images.to(device)), labels.to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            step += 1
+            report(step=step, total_steps=total, loss=loss.item())
+    return time.monotonic() - start
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, data: TensorDataset, device: torch.device) -> float:
+    """Share of `data` that the model names rightly, 0..1."""
+    images, labels = (tensor.to(device) for tensor in data.tensors)
+    model.eval()
+    return (model(images).argmax(dim=1) == labels).float().mean().item()
+
+
+def verdict(accuracy: float, seconds: float) -> None:
+    """Reports the accuracy. Raises SystemExit, which makes the job fail, when it is below TARGET."""
+    report(accuracy=accuracy)
+    print(f"trained in {seconds:.1f} s, test accuracy {accuracy:.4f}", flush=True)
+    if accuracy < TARGET:
+        raise SystemExit(f"test accuracy {accuracy:.4f} is below {TARGET}: the model has not learned")
