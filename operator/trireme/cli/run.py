@@ -54,7 +54,7 @@ def run(file: Path, output: str | None, gpus: int, logs: bool, timeout: float | 
         parse(content.job)
     console = Console(stderr=bool(output), highlight=False)
     try:
-        job = asyncio.run(_run(content, console, gpus=gpus, logs=logs, timeout=timeout))
+        job = asyncio.run(_run(content, console, gpus=gpus, logs=logs, limit=timeout))
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("interrupted: the job was stopped and removed", err=True)
         raise SystemExit(INTERRUPTED) from None
@@ -75,7 +75,7 @@ class NotFinished(Exception):
     """The time given to the job is over; the text says where it was."""
 
 
-async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, timeout: float | None) -> dict[str, Any]:
+async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, limit: float | None) -> dict[str, Any]:
     """Returns the finished job. Raises NotFinished."""
     stop_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="trireme-") as folder, Display(console) as display:
@@ -87,14 +87,14 @@ async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, tim
             followers = Followers(client, display) if logs else None
             job = created
             try:
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(limit):
                     async for job in states(client, created):
                         display.job(job)
                         if followers:
                             followers.follow(job)
             except TimeoutError:
                 where = job.get("status", {}).get("message", "nothing was said of it yet")
-                raise NotFinished(f"the job has not finished within {timeout:g}s: {where}") from None
+                raise NotFinished(f"the job has not finished within {limit:g}s: {where}") from None
             if followers:
                 await followers.drain()
     return job
