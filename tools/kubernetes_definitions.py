@@ -1,7 +1,7 @@
-"""Compact JSON schemas of the Kubernetes objects that Trireme reads or writes, taken from the `kubernetes` client's models.
+"""JSON schemas of the Kubernetes objects that Trireme reads or writes, taken from the `kubernetes` client's models.
 
-The result is operator/trireme/spec/data/kubernetes.json. The models know structure and types; the few limits that the API
-server also enforces and that users get wrong are listed here, from the Kubernetes API reference.
+The result is operator/trireme/spec/data/kubernetes.json. The models know structure and types; the few limits that the
+API server also enforces and that users get wrong are listed here, from the Kubernetes API reference.
 """
 
 from __future__ import annotations

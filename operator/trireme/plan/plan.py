@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from trireme.contract.environ import PodEnvironment  # noqa: F401  (see planner)
 from trireme.spec.model import TrainingJob
 
 
@@ -21,13 +22,25 @@ class PodPlan:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """What a strategy decides: which pods there are and how its backend is tuned."""
+
+    pods: tuple[PodPlan, ...]
+    """In the order of their ranks."""
+    environment: tuple[tuple[str, str], ...]
+    """Variables that every trainer container gets beside its own place."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything one attempt of a job consists of."""
 
     job: TrainingJob
     attempt: int
+    agent: str
+    """Content hash of agent.pyz."""
     pods: tuple[PodPlan, ...]
-    environment: tuple[tuple[str, str], ...]
-    """Variables that every trainer container gets beside its own place (tuning of the backend)."""
+    template: Mapping[str, Any]
+    """metadata and spec that all pods share, as one value: a plan of 10,000 pods holds it once."""
     digest: str
-    """Hash of all that a pod's manifest depends on; pods carry it as an annotation."""
+    """Hash of all that decides the pods' manifests, the attempt aside; pods carry it as an annotation."""

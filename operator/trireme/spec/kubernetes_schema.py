@@ -1,7 +1,7 @@
 """Checks a Kubernetes object's structure and types: unknown fields, missing fields, wrong types, wrong quantities.
 
-A CRD with a whole PodTemplateSpec inside would be too big for `kubectl apply`, so the API server does not look into ours; we
-do, before any pod is made. The definitions are data (data/kubernetes.json, generated); this file only walks them.
+A CRD with a whole PodTemplateSpec inside would be too big for `kubectl apply`, so the API server does not look into
+ours; we do, before any pod is made. The definitions are data (data/kubernetes.json, generated); this file walks them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
 
 @functools.cache
 def definitions() -> Mapping[str, Schema]:
-    """JSON schemas by kind or type name (`Pod`, `PodTemplateSpec`, `Container`); references are `#/definitions/<name>`."""
+    """JSON schemas by name of kind or type (`Pod`, `Container`); references are `#/definitions/<name>`."""
     loaded: dict[str, Schema] = json.loads(_DATA.read_text(encoding="utf-8"))["definitions"]
     return loaded
 

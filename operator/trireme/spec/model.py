@@ -79,9 +79,13 @@ class AllReduce(Model):
         Field(strict=False, description="Horovod, or Torch for torch.distributed (NCCL on GPUs, gloo without)."),
     ] = Backend.HOROVOD
     timeout_seconds: Annotated[
-        int,
-        Field(ge=1, le=86_400, description="How long Horovod waits for a peer at the start and in a collective."),
-    ] = 600
+        int | None,
+        Field(
+            ge=1,
+            le=86_400,
+            description="Horovod: how long to wait for a peer, at the start and in a collective. Default: 600.",
+        ),
+    ] = None
     fusion_threshold_bytes: Annotated[
         int | None,
         Field(ge=0, le=2**31 - 1, description="Horovod: small tensors are fused up to so many bytes. 0: no fusion."),
@@ -103,7 +107,7 @@ class Cleanup(Model):
         PodCleanup,
         Field(
             strict=False,
-            description="Running: pods that still run are deleted, finished ones keep their logs. All: every pod. None.",
+            description="Running: pods that still run are deleted, finished ones keep their logs. All: every pod goes.",
         ),
     ] = PodCleanup.RUNNING
 

@@ -1,7 +1,7 @@
 """From the JSON object of a TrainingJob to the typed one, or to all that is wrong with it.
 
-The object comes from the API server or straight from a user's file. Nothing is ignored: a field that is not known, or does not
-work in this version, is refused. The messages speak to a user, so pydantic's own words never leave this file.
+The object comes from the API server or straight from a user's file. Nothing is ignored: a field that is not known, or
+does not work in this version, is refused. The messages speak to a user, so pydantic's own words never leave this file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from trireme.contract import names
@@ -20,19 +21,20 @@ from trireme.spec.model import Backend, JobSpec, Model, TrainingJob
 TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
 NOT_SUPPORTED = frozenset({
-    "spec.server", "spec.parameterServer", "spec.mesh", "spec.elastic", "spec.restart", "spec.deadlines", "spec.checkpoint",
-    "spec.scheduling", "spec.suspend", "spec.managedBy", "spec.cleanup.ttlSecondsAfterFinished", "spec.allReduce.compression",
+    "spec.server", "spec.parameterServer", "spec.mesh", "spec.elastic", "spec.restart", "spec.deadlines",
+    "spec.checkpoint", "spec.scheduling", "spec.suspend", "spec.managedBy", "spec.allReduce.compression",
+    "spec.cleanup.ttlSecondsAfterFinished",
 })  # fmt: skip
 """Agreed fields that later versions bring."""
 
 LATER_STRATEGIES = ("ParameterServer", "ModelParallel", "Hybrid")
 
-HOROVOD_ONLY = ("fusion_threshold_bytes", "cycle_time_milliseconds", "timeline_file")
+HOROVOD_ONLY = ("timeout_seconds", "fusion_threshold_bytes", "cycle_time_milliseconds", "timeline_file")
 """Fields of AllReduce that torch.distributed has no counterpart for."""
 
 
 def parse(obj: Any) -> TrainingJob:
-    """Raises InvalidSpec with every problem, sorted. Absent namespace, uid and generation are `default`, empty and 1."""
+    """Raises InvalidSpec with every problem, sorted. Without a server: namespace `default`, no uid, generation 1."""
     if not isinstance(obj, dict):
         raise InvalidSpec((FieldError(names.KIND, f"must be a mapping, got {words.describe(obj)}"),))
     metadata = obj.get("metadata")
@@ -85,8 +87,8 @@ def _name(name: str | None) -> Iterator[FieldError]:
         longest = names.pod_name(name, names.ROLE_WORKER, names.MAX_REPLICAS - 1)
         yield FieldError(
             "metadata.name",
-            f"must be at most {names.JOB_NAME_MAX} characters, got {len(name)}: the hostname {words.shown(longest)} of a pod "
-            f"would have {len(longest)}, and {names.LABEL_MAX} are allowed",
+            f"must be at most {names.JOB_NAME_MAX} characters, got {len(name)}: a pod's hostname "
+            f"{words.shown(longest)} would have {len(longest)}, and {names.LABEL_MAX} are allowed",
         )
     elif not names.is_dns_label(name):
         yield FieldError("metadata.name", f"{_LABEL_FORM}, got {words.describe(name)}: pods' hostnames begin with it")
@@ -111,8 +113,9 @@ def _cross_field(spec: JobSpec) -> Iterator[FieldError]:
     if spec.all_reduce.backend is Backend.TORCH:
         for field in HOROVOD_ONLY:
             if getattr(spec.all_reduce, field) is not None:
-                alias = type(spec.all_reduce).model_fields[field].alias
-                yield FieldError(f"spec.allReduce.{alias}", "works with backend Horovod only, and the backend is Torch")
+                yield FieldError(
+                    f"spec.allReduce.{to_camel(field)}", "works with backend Horovod only, and this is Torch"
+                )
 
 
 _SAYINGS: dict[str, Callable[[ErrorDetails], str]] = {

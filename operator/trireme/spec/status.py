@@ -1,6 +1,6 @@
 """What the operator says of a job: the model of `.status`, from which the CRD's status schema is generated.
 
-`phase`, `workersReady` and `progress.percent` exist for printing; the conditions are the truth.
+`phase`, `workersReady` and `progress.display` exist for printing; the conditions are the truth.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 from pydantic.alias_generators import to_camel
+
+from trireme.contract.wire import METRICS_MAX
 
 
 class StatusModel(BaseModel):
@@ -18,65 +20,75 @@ class StatusModel(BaseModel):
 
 
 class Condition(StatusModel):
-    """metav1.Condition."""
+    """One fact about the job, true or not (metav1.Condition)."""
 
-    type: str
-    status: str
-    reason: str
-    message: str = ""
-    last_transition_time: datetime
-    observed_generation: int | None = None
+    type: Annotated[str, Field(description="Scheduled, Running, Succeeded or Failed.")]
+    status: Annotated[str, Field(description="True, False or Unknown.")]
+    reason: Annotated[str, Field(description="One CamelCase word, for programs.")]
+    message: Annotated[str, Field(description="One line, for people.")] = ""
+    last_transition_time: Annotated[datetime, Field(description="When `status` last changed.")]
+    observed_generation: Annotated[int | None, Field(description="Generation of the job that this is said of.")] = None
 
 
 class ReplicaCounts(StatusModel):
     """Pods of one role."""
 
-    desired: int = 0
-    ready: int = Field(0, description="Pods whose trainer container runs.")
-    active: int = Field(0, description="Pods that exist and have not finished.")
-    succeeded: int = 0
-    failed: int = 0
+    desired: Annotated[int, Field(description="Pods that the job asks for.")] = 0
+    ready: Annotated[int, Field(description="Pods whose trainer container runs.")] = 0
+    active: Annotated[int, Field(description="Pods that exist and have not finished.")] = 0
+    succeeded: Annotated[int, Field(description="Pods that ended well.")] = 0
+    failed: Annotated[int, Field(description="Pods that failed.")] = 0
 
 
 class Progress(StatusModel):
     """What user code last reported with trireme_worker.report."""
 
-    step: int
-    total_steps: int | None = None
-    percent: int | None = None
-    eta_seconds: int | None = None
-    metrics: dict[str, float] = {}
+    step: Annotated[int, Field(description="Steps done.")]
+    total_steps: Annotated[int | None, Field(description="Steps in all, when user code says so.")] = None
+    percent: Annotated[int | None, Field(description="Of `totalSteps`.")] = None
+    eta_seconds: Annotated[int | None, Field(description="Time left at the present speed.")] = None
+    metrics: Annotated[
+        dict[str, float],
+        Field(description="Last value of each metric.", json_schema_extra={"maxProperties": METRICS_MAX}),
+    ] = {}
+
+    @computed_field(description="How far the job is, for printing: `45%`, or `step 120`.")  # type: ignore[prop-decorator]
+    @property
+    def display(self) -> str:
+        return f"step {self.step}" if self.percent is None else f"{self.percent}%"
 
 
 class Failure(StatusModel):
     """The first rank that failed."""
 
-    role: str
-    index: int
-    rank: int | None = None
-    pod: str
-    node: str | None = None
-    exit_code: int | None = None
-    signal: str | None = None
-    reason: str
-    message: str
-    log_tail: list[str] = []
+    role: Annotated[str, Field(description="Role of its pod: worker.")]
+    index: Annotated[int, Field(description="Index of its pod within the role.")]
+    rank: Annotated[int | None, Field(description="Absent when it failed before ranks were given out.")] = None
+    pod: Annotated[str, Field(description="Name of its pod.")]
+    node: Annotated[str | None, Field(description="Node of its pod.")] = None
+    exit_code: Annotated[int | None, Field(description="Of the process; 128 + n when signal n ended it.")] = None
+    signal: Annotated[str | None, Field(description="`SIGKILL`, when a signal ended it.")] = None
+    reason: Annotated[str, Field(description="One CamelCase word, for programs.")]
+    message: Annotated[str, Field(description="One line, for people.")]
+    log_tail: Annotated[list[str], Field(description="The rank's last lines of output.")] = []
 
 
 class JobStatus(StatusModel):
     """Observed state of a TrainingJob."""
 
-    observed_generation: int | None = None
-    phase: str | None = None
+    observed_generation: Annotated[int | None, Field(description="Generation of the job that was last looked at.")] = (
+        None
+    )
+    phase: Annotated[str | None, Field(description="The conditions in one word, for printing.")] = None
     message: Annotated[str, Field(description="One line: why the job is where it is.")] = ""
-    conditions: list[Condition] = []
+    conditions: Annotated[list[Condition], Field(description="The job's state, one entry a type.")] = []
     workers: ReplicaCounts = ReplicaCounts()
     workers_ready: Annotated[str, Field(description="ready/desired, for printing.")] = ""
     selector: Annotated[str, Field(description="Label selector of the worker pods, for the scale subresource.")] = ""
     attempt: Annotated[int, Field(description="Which try of the job this is, from 0.")] = 0
-    restarts: int = 0
-    disruptions: int = 0
+    restarts: Annotated[int, Field(description="Tries that failed and were followed by another.")] = 0
+    disruptions: Annotated[int, Field(description="Tries that an eviction, a preemption or a lost node ended.")] = 0
     start_time: Annotated[datetime | None, Field(description="When all pods first ran.")] = None
-    completion_time: datetime | None = None
+    completion_time: Annotated[datetime | None, Field(description="When the job succeeded or failed.")] = None
     progress: Progress | None = None
     failure: Failure | None = None

@@ -1,7 +1,7 @@
 """The pod template: what the operator needs of it beyond Kubernetes' own rules, and what it reads from it.
 
-The operator adds its agent, its token and its variables to the trainer container; whatever would collide with these, or would
-silently not work, is refused here.
+The operator adds its agent, its token and its variables to the trainer container; whatever would collide with these, or
+would silently not work, is refused here.
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ def check(template: Any, path: str) -> list[FieldError]:
 def _check(template: Template, path: str) -> Iterator[FieldError]:
     for key, value in (template.get("metadata") or {}).items():
         if key not in _METADATA and value is not None:
-            yield FieldError(f"{path}.metadata.{key}", "cannot be set: a pod takes only labels and annotations from here")
+            yield FieldError(f"{path}.metadata.{key}", "cannot be set: only labels and annotations are used")
     spec: dict[str, Any] = template["spec"]
     path = f"{path}.spec"
     for key, reason in _OURS.items():
         if spec.get(key):
             yield FieldError(f"{path}.{key}", reason)
     if spec.get("restartPolicy") not in (None, "Never"):
-        yield FieldError(f"{path}.restartPolicy", "must be Never (or be left out): the operator decides what is tried again")
+        yield FieldError(f"{path}.restartPolicy", "must be Never or left out: the operator decides what is tried again")
     volumes = _list(spec, "volumes")
     yield from _duplicates([volume["name"] for volume in volumes], f"{path}.volumes", ".name")
     for index, volume in enumerate(volumes):
@@ -87,7 +87,7 @@ def _check(template: Template, path: str) -> Iterator[FieldError]:
             yield FieldError(f"{path}.volumes[{index}].name", "is the operator's own; choose another name")
     containers = _list(spec, "containers")
     if not containers:
-        yield FieldError(f"{path}.containers", "needs at least one container: the one named `trainer`, else the first, trains")
+        yield FieldError(f"{path}.containers", "needs at least one: the one named `trainer`, else the first, trains")
         return
     known = {volume["name"] for volume in volumes}
     everyone = _list(spec, "initContainers") + containers
@@ -134,13 +134,13 @@ def _check_trainer(container: Mapping[str, Any], path: str) -> Iterator[FieldErr
     for index, variable in enumerate(_list(container, "env")):
         name = variable["name"]
         if name.startswith(environ.PREFIX):
-            yield FieldError(f"{path}.env[{index}].name", f"names that begin with {environ.PREFIX} are the operator's own")
+            yield FieldError(f"{path}.env[{index}].name", f"names with {environ.PREFIX} are the operator's own")
         elif name in TUNED_BY:
             yield FieldError(f"{path}.env[{index}].name", f"is set by spec.allReduce.{TUNED_BY[name]}; use that field")
     for index, mount in enumerate(_list(container, "volumeMounts")):
         for ours in (names.AGENT_MOUNT, names.TOKEN_MOUNT):
             if f"{mount['mountPath'].rstrip('/')}/".startswith(f"{ours}/"):
-                yield FieldError(f"{path}.volumeMounts[{index}].mountPath", f"{ours} is the operator's own; mount elsewhere")
+                yield FieldError(f"{path}.volumeMounts[{index}].mountPath", f"{ours} is the operator's own")
 
 
 def _duplicates(values: Sequence[str], path: str, field: str) -> Iterator[FieldError]:

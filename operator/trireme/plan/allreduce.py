@@ -1,0 +1,32 @@
+"""The AllReduce strategy: equal workers, and the backend's tuning as its own environment variables."""
+
+from __future__ import annotations
+
+from trireme.contract import environ, names
+from trireme.plan.plan import Layout, PodPlan
+from trireme.spec.model import AllReduce, Backend, TrainingJob
+from trireme.spec.template import processes_per_replica
+
+HOROVOD_TIMEOUT_SECONDS = 600
+"""Horovod's own 30 s also cover collectives: one evaluation or checkpoint on rank 0 would end the job."""
+
+
+def layout(job: TrainingJob) -> Layout:
+    slots = processes_per_replica(job)
+    role = names.ROLE_WORKER
+    pods = tuple(
+        PodPlan(role, index, slots, names.pod_name(job.name, role, index)) for index in range(job.spec.worker.replicas)
+    )
+    return Layout(pods, _tuning(job.spec.all_reduce))
+
+
+def _tuning(tuning: AllReduce) -> tuple[tuple[str, str], ...]:
+    if tuning.backend is not Backend.HOROVOD:
+        return ()
+    variables = (
+        (environ.HOROVOD_GLOO_TIMEOUT, tuning.timeout_seconds or HOROVOD_TIMEOUT_SECONDS),
+        (environ.HOROVOD_FUSION_THRESHOLD, tuning.fusion_threshold_bytes),
+        (environ.HOROVOD_CYCLE_TIME, tuning.cycle_time_milliseconds),
+        (environ.HOROVOD_TIMELINE, tuning.timeline_file),
+    )
+    return tuple((name, str(value)) for name, value in variables if value is not None)

@@ -1,0 +1,27 @@
+"""From a job to its Plan. Pure: the same job, attempt and agent always give the same plan, in any process.
+
+A strategy is one function in one file, TrainingJob -> Layout; this table is the only place that knows them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from trireme.plan import allreduce, manifests
+from trireme.plan.plan import Plan
+from trireme.spec.model import Strategy, TrainingJob
+
+STRATEGIES = {Strategy.ALL_REDUCE: allreduce.layout}
+
+DIGEST_LENGTH = 16
+"""Hexadecimal digits: 64 bits, against accidents and not against attackers."""
+
+
+def plan(job: TrainingJob, *, attempt: int, agent: str) -> Plan:
+    """`agent` is the content hash of agent.pyz, hexadecimal."""
+    layout = STRATEGIES[job.spec.strategy](job)
+    template = manifests.template(job, layout, agent)
+    decisive = json.dumps([template, [pod.slots for pod in layout.pods]], sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(decisive.encode()).hexdigest()[:DIGEST_LENGTH]
+    return Plan(job, attempt, agent, layout.pods, template, digest)

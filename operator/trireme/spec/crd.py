@@ -1,0 +1,134 @@
+"""The CustomResourceDefinition of TrainingJob, generated from the models; manifests/crd.yaml is its text.
+
+The API server knows structure, limits and these rules. It cannot look into the pod template (a whole one would make the
+CRD too big for `kubectl apply`), so a change of the template is not refused here: until the job has started the
+operator replaces pods of another plan, afterwards it ignores the change and says so in the status.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.alias_generators import to_camel
+
+from trireme.contract import names
+from trireme.spec.model import JobSpec
+from trireme.spec.parse import HOROVOD_ONLY
+from trireme.spec.status import JobStatus
+from trireme.spec.structural import Schema, structural
+
+_HOROVOD_FIELDS = " || ".join(f"has(self.{to_camel(field)})" for field in HOROVOD_ONLY)
+
+_COLUMNS: tuple[dict[str, Any], ...] = (
+    {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
+    {"name": "Workers", "type": "string", "jsonPath": ".status.workersReady", "description": "ready/desired"},
+    {"name": "Progress", "type": "string", "jsonPath": ".status.progress.display"},
+    {"name": "Restarts", "type": "integer", "jsonPath": ".status.restarts"},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    {"name": "Message", "type": "string", "jsonPath": ".status.message", "priority": 1},
+)
+
+
+def crd() -> dict[str, Any]:
+    """apiextensions.k8s.io/v1, one version."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names.PLURAL}.{names.GROUP}"},
+        "spec": {
+            "group": names.GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": names.KIND,
+                "listKind": f"{names.KIND}List",
+                "plural": names.PLURAL,
+                "singular": names.SINGULAR,
+                "shortNames": [names.SHORT_NAME],
+                "categories": [names.CATEGORY],
+            },
+            "versions": [
+                {
+                    "name": names.VERSION,
+                    "served": True,
+                    "storage": True,
+                    "additionalPrinterColumns": list(_COLUMNS),
+                    "subresources": {
+                        "status": {},
+                        "scale": {
+                            "specReplicasPath": ".spec.worker.replicas",
+                            "statusReplicasPath": ".status.workers.active",
+                            "labelSelectorPath": ".status.selector",
+                        },
+                    },
+                    "schema": {"openAPIV3Schema": _schema()},
+                }
+            ],
+        },
+    }
+
+
+def _schema() -> Schema:
+    return {
+        "description": "A distributed training job.",
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": _spec(),
+            "status": _status(),
+        },
+        "x-kubernetes-validations": [
+            {
+                "rule": f"size(self.metadata.name) <= {names.JOB_NAME_MAX} && !self.metadata.name.contains('.')",
+                "message": f"metadata.name must be at most {names.JOB_NAME_MAX} characters without a dot: "
+                f"it begins the hostnames of the pods, which may have {names.LABEL_MAX}",
+            },
+            {
+                "rule": "self.spec.worker.replicas == oldSelf.spec.worker.replicas"
+                " || !has(oldSelf.status) || !has(oldSelf.status.startTime)",
+                "message": "replicas cannot change after the job has started",
+                "fieldPath": ".spec.worker.replicas",
+            },
+        ],
+    }
+
+
+def _spec() -> Schema:
+    spec = structural(JobSpec)
+    properties = spec["properties"]
+    _add_rule(properties["strategy"], "self == oldSelf", "strategy is immutable")
+    _add_rule(properties["allReduce"], "self == oldSelf", "allReduce is immutable")
+    _add_rule(
+        properties["allReduce"],
+        f"self.backend == 'Horovod' || !({_HOROVOD_FIELDS})",
+        f"{', '.join(map(to_camel, HOROVOD_ONLY))} work with backend Horovod only",
+    )
+    _add_rule(
+        properties["worker"],
+        "has(self.processesPerReplica) == has(oldSelf.processesPerReplica)"
+        " && (!has(self.processesPerReplica) || self.processesPerReplica == oldSelf.processesPerReplica)",
+        "processesPerReplica is immutable",
+    )
+    return spec
+
+
+def _add_rule(schema: Schema, rule: str, message: str) -> None:
+    schema.setdefault("x-kubernetes-validations", []).append({"rule": rule, "message": message})
+
+
+def _status() -> Schema:
+    status = structural(JobStatus, "serialization")
+    conditions = status["properties"]["conditions"]
+    conditions["x-kubernetes-list-type"] = "map"
+    conditions["x-kubernetes-list-map-keys"] = ["type"]
+    return _without_defaults(status)
+
+
+def _without_defaults(schema: Schema) -> Schema:
+    """The operator writes status as a whole; the API server has nothing to add to it."""
+    schema.pop("default", None)
+    for below in (*schema.get("properties", {}).values(), *filter(None, [schema.get("items")])):
+        _without_defaults(below)
+    return schema
