@@ -1,0 +1,156 @@
+"""Requests to one API server: credentials, time-outs, errors in our own words. Knows HTTP, and no verb of Kubernetes.
+
+`kubernetes.aio` brings TLS and credentials with their refreshing; its typed models stay unused (they cost three times
+the CPU, measured), and so do its time-outs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from trireme import __version__
+from trireme.cluster import kubeconfig
+from trireme.cluster.errors import ApiError, Unreachable, from_status
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 10.0
+REQUEST_SECONDS = 30.0
+BUSY_TRIES = 5
+BUSY_SECONDS_MAX = 30.0
+
+JSON = "application/json"
+
+BROKEN = (aiohttp.ClientError, TimeoutError, OSError)
+"""What a connection that fails raises."""
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: Mapping[str, str | int | bool | None] = field(default_factory=dict)
+    """None and empty strings are left out."""
+    body: Any = None
+    content_type: str = JSON
+    total_seconds: float | None = REQUEST_SECONDS
+    silence_seconds: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def url(self) -> str:
+        given = {key: str(value).lower() if isinstance(value, bool) else value for key, value in self.query.items()}
+        text = urlencode({key: value for key, value in given.items() if value not in (None, "")})
+        return f"{self.path}?{text}" if text else self.path
+
+
+class Transport:
+    """One connection pool."""
+
+    def __init__(self, configuration: Configuration, kubeconfig_path: Path | None, context: str | None) -> None:
+        configuration.connection_pool_maxsize = 0  # unlimited: watches and logs hold theirs for long
+        configuration.client_session_kwargs = {"trust_env": False}  # looking for proxies and netrc doubles the CPU
+        self._configuration = configuration
+        self._source = (kubeconfig_path, context)
+        self._renewing = asyncio.Lock()
+        self._rest = RESTClientObject(configuration)
+
+    @classmethod
+    async def connect(cls, kubeconfig_path: Path | None, context: str | None) -> Transport:
+        """Nothing is sent yet. Raises BadKubeconfig."""
+        return cls(await kubeconfig.load(kubeconfig_path, context), kubeconfig_path, context)
+
+    async def close(self) -> None:
+        await self._rest.close()
+
+    async def send(self, request: Request) -> bytes:
+        """The whole answer. A server that is too busy, and says for how long, is asked again then."""
+        for tries_left in reversed(range(BUSY_TRIES)):
+            try:
+                async with self.open(request) as response:
+                    return await response.read()
+            except ApiError as error:
+                if not tries_left or not error.retriable or error.retry_after is None:
+                    raise
+                log.debug("busy request=%s retry_after=%s", request, error.retry_after)
+                await asyncio.sleep(min(error.retry_after, BUSY_SECONDS_MAX))
+            except BROKEN as error:
+                raise unreachable(request, error) from error
+        raise AssertionError("the last try returns or raises")
+
+    @contextlib.asynccontextmanager
+    async def open(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A response with a good status; its body is still on its way. Raises ApiError."""
+        credentials = await self._credentials()
+        response = await self._try(request, credentials)
+        if response.status == 401:
+            response.release()
+            await self._renew(credentials)
+            response = await self._try(request, await self._credentials())
+        try:
+            if response.status >= 400:
+                raise await _error(request, response)
+            yield response
+        finally:
+            response.release()  # closes the connection if the body was not read to its end
+
+    async def _try(self, request: Request, credentials: dict[str, str]) -> aiohttp.ClientResponse:
+        headers = {
+            "Accept": JSON,
+            "Content-Type": request.content_type,
+            "User-Agent": f"trireme/{__version__}",
+            **credentials,
+        }
+        limits = aiohttp.ClientTimeout(
+            total=request.total_seconds, sock_connect=CONNECT_SECONDS, sock_read=request.silence_seconds
+        )
+        url = self._configuration.host + request.url
+        try:
+            answer = await self._rest.request(  # type: ignore[no-untyped-call]
+                request.method, url, headers=headers, body=request.body, _request_timeout=limits
+            )
+        except BROKEN as error:
+            raise unreachable(request, error) from error
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+    async def _credentials(self) -> dict[str, str]:
+        schemes: Any = await self._configuration.auth_settings()
+        return {scheme["key"]: scheme["value"] for scheme in schemes.values()}
+
+    async def _renew(self, refused: dict[str, str]) -> None:
+        """Short-lived tokens (exec plugins, OIDC) are fetched anew, once for all requests that they were refused to."""
+        async with self._renewing:
+            if await self._credentials() == refused:
+                fresh = await kubeconfig.load(*self._source)
+                self._configuration.api_key = fresh.api_key
+
+
+def unreachable(request: Request, error: Exception) -> Unreachable:
+    return Unreachable(str(request), f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+async def _error(request: Request, response: aiohttp.ClientResponse) -> ApiError:
+    try:
+        body = msgspec.json.decode(await response.read())
+    except (msgspec.DecodeError, *BROKEN):  # not the API server's own words: a proxy's, or half of them
+        body = None
+    try:
+        retry_after = float(response.headers["Retry-After"])
+    except (KeyError, ValueError):
+        retry_after = None
+    return from_status(str(request), response.status, response.reason or "", body, retry_after)
