@@ -34,7 +34,6 @@ class MergeKeys:
     strategic: str | None = None
     fields: Mapping[str, MergeKeys] = field(default_factory=dict)
     values: MergeKeys | None = None
-    declared: bool = False
 
     def child(self, name: str) -> MergeKeys:
         """The node of a field of this object (or of a map's value)."""
@@ -59,7 +58,7 @@ ATOMIC_LISTS: Final = MergeKeys()
 def from_schema(schema: Mapping[str, Any]) -> MergeKeys:
     """The tree of a structural schema, with object metadata merged as every kind's is."""
     tree = _from_schema(schema)
-    return MergeKeys(fields={**tree.fields, "metadata": METADATA}, values=tree.values, declared=True)
+    return MergeKeys(fields={**tree.fields, "metadata": METADATA}, values=tree.values)
 
 
 def _from_schema(schema: Mapping[str, Any]) -> MergeKeys:
@@ -73,9 +72,7 @@ def _from_schema(schema: Mapping[str, Any]) -> MergeKeys:
         keys = {key: properties.get(key, {}).get("default") for key in schema.get("x-kubernetes-list-map-keys", ())}
     if schema.get("x-kubernetes-embedded-resource"):
         fields["metadata"] = METADATA
-    return MergeKeys(
-        merge=Merge(list_type) if list_type else None, keys=keys, fields=fields, values=items, declared=bool(fields)
-    )
+    return MergeKeys(merge=Merge(list_type) if list_type else None, keys=keys, fields=fields, values=items)
 
 
 def _by(*keys: str, strategic: str | None = None, of: MergeKeys | None = None, **defaults: Any) -> MergeKeys:
@@ -84,7 +81,7 @@ def _by(*keys: str, strategic: str | None = None, of: MergeKeys | None = None, *
 
 
 def _object(**fields: MergeKeys) -> MergeKeys:
-    return MergeKeys(fields=fields, declared=True)
+    return MergeKeys(fields=fields)
 
 
 _SET: Final = MergeKeys(Merge.SET)
@@ -147,4 +144,4 @@ _BUILT_IN: Final[Mapping[str, MergeKeys]] = {
 def built_in(kind: str) -> MergeKeys:
     """The tree of a built-in kind; a kind without keyed lists has only its metadata's."""
     known = _BUILT_IN.get(kind, ATOMIC_LISTS)
-    return MergeKeys(fields={**known.fields, "metadata": METADATA}, declared=True)
+    return MergeKeys(fields={**known.fields, "metadata": METADATA})
