@@ -91,6 +91,9 @@ AGENT_URL = "TRIREME_AGENT_URL"
 AGENT_KEY = "TRIREME_AGENT_KEY"
 """The bearer key of that address; new for every agent, never leaves the pod."""
 GENERATION = "TRIREME_GENERATION"
+TERMINATION_LOG = "TRIREME_TERMINATION_LOG"
+"""Where the agent leaves its termination message, for a kubelet without mount namespaces; else TERMINATION_PATH."""
+TERMINATION_PATH = "/dev/termination-log"
 
 
 @dataclass(frozen=True)

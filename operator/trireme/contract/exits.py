@@ -50,6 +50,11 @@ class Exit:
     """`SIGKILL`, when the process died of a signal."""
 
 
+POD_SILENT = "PodSilent"
+"""Reason of a failure that nobody reported: the pod was not heard of any more. Its exit code is COORDINATOR_LOST."""
+POD_REPLACED = "PodReplaced"
+"""Reason of a failure that nobody reported: another pod of the same name came while the job ran."""
+
 _NAMED = {
     SUCCESS: Exit(Kind.SUCCESS, "Completed", "all ranks are done"),
     COMMAND_NOT_EXECUTABLE: Exit(Kind.CONFIGURATION, "CommandNotExecutable", "the command cannot be executed"),

@@ -4,9 +4,16 @@ HTTP/1.1 with JSON bodies (`codec`), version in the path, `Authorization: Bearer
 coordinator. The token is HMAC-SHA256 of the job's UID, hexadecimal.
 
     POST /v1/join       Join      -> Joined        waits up to JOIN_POLL_SECONDS for the generation to form
-    POST /v1/beat       Beat      -> Orders        every BEAT_SECONDS, and at once when a process ends
-    *    /v1/store/G/S/K  bytes   -> bytes         key-value store of generation G for Horovod's gloo (scope S, key K)
+    POST /v1/beat       Beat      -> Orders        held up to BEAT_SECONDS for news; sent at once when a process ends
     GET  /v1/status               -> JobReport     asked by the operator
+
+The key-value store of generation G for Horovod's gloo (scope S, key K; keys and scopes percent-encoded):
+
+    PUT    /v1/store/G/S/K        bytes
+    GET    /v1/store/G/S?after=N  -> entries       from position N on, held up to JOIN_POLL_SECONDS for the first one
+    DELETE /v1/store/G/S                           all ranks of the scope are connected: nobody needs it any more
+
+Within the pod, `Authorization: Bearer <AGENT_KEY>`: POST /v1/report, Report.
 """
 
 from __future__ import annotations
@@ -14,6 +21,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -32,19 +41,23 @@ SILENCE_SECONDS = 15.0
 JOIN_POLL_SECONDS = 5.0
 HEADER_MAX = 16 * 1024
 """Bytes of a request's head."""
-REQUEST_MAX = 256 * 1024
-"""Bytes of a request's body."""
+REQUEST_MAX = 1024 * 1024
+"""Bytes of a request's body. Horovod's largest value has 136 bytes for each other rank: some 7,000 ranks fit."""
 RESPONSE_MAX = 32 * 1024 * 1024
 """Bytes of a response's body: a generation of 100,000 members fits."""
 TERMINATION_MESSAGE_MAX = 4096
 """Bytes the kubelet keeps (Kubernetes: container termination message)."""
+MISSING_MAX = 10
+"""Names of missing pods that a message spells out before it counts the rest."""
 METRICS_MAX = 32
 METRIC_NAME_MAX = 63
+
+_LENGTHS = struct.Struct("!II")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What user code last reported, and since when it has been moving."""
+    """What user code last reported."""
 
     step: int
     total_steps: int | None = None
@@ -120,16 +133,19 @@ class Generation:
 
 @dataclass(frozen=True)
 class Joined:
-    """The generation, or who is still missing (at most ten names, then a count)."""
+    """The generation, or who is still missing (at most MISSING_MAX names, then a count), or why there will be none."""
 
     generation: Generation | None = None
     missing: tuple[str, ...] = ()
+    failure: Failure | None = None
 
 
 class State(str, Enum):
     RUNNING = "Running"
     DONE = "Done"
     FAILED = "Failed"
+    LEFT = "Left"
+    """Has heard its last orders: the coordinator need not wait for this member before it goes."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +172,14 @@ class Order(str, Enum):
 class Orders:
     order: Order
     cause: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """From a process to its agent."""
+
+    rank: int
+    progress: Progress
 
 
 class Phase(str, Enum):
@@ -190,6 +214,32 @@ def bearer(token: str) -> str:
 def authorized(header: str, token: str) -> bool:
     """Compares in constant time."""
     return hmac.compare_digest(header.encode("utf-8", "surrogateescape"), bearer(token).encode())
+
+
+def encode_entries(entries: Sequence[tuple[str, bytes]]) -> bytes:
+    """Keys and values of the store, each pair behind its two lengths (big-endian, 32 bits)."""
+    packed = []
+    for key, value in entries:
+        name = key.encode()
+        packed += [_LENGTHS.pack(len(name), len(value)), name, value]
+    return b"".join(packed)
+
+
+def decode_entries(data: bytes) -> list[tuple[str, bytes]]:
+    """Raises codec.BadMessage."""
+    entries, at = [], 0
+    try:
+        while at < len(data):
+            name, value = _LENGTHS.unpack_from(data, at)
+            at += _LENGTHS.size
+            end = at + name + value
+            if end > len(data):
+                raise codec.BadMessage("entries end in the middle of one")
+            entries.append((data[at : at + name].decode(), data[at + name : end]))
+            at = end
+    except (struct.error, UnicodeDecodeError) as error:
+        raise codec.BadMessage(f"not entries: {error}") from error
+    return entries
 
 
 def pod_label(failure: Failure) -> str:
