@@ -24,7 +24,7 @@ Batches = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 
 SEED = 0
 TARGET = 0.95
-"""Test accuracy below which a run has failed: sound training reaches 0.98, ranks that lose gradients do not."""
+"""Test accuracy below which a run has failed; sound training reaches about 0.98."""
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,6 +44,7 @@ def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
             raise argparse.ArgumentTypeError(f"must be greater than 0, got {text}")
         return number
 
+    parse.__name__ = kind.__name__  # argparse says "invalid int value"
     return parse
 
 
