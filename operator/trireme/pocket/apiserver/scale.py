@@ -1,0 +1,53 @@
+"""The scale subresource: one number of an object as an autoscaling/v1 Scale."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from trireme.pocket.apiserver import errors
+from trireme.pocket.apiserver.kinds import Kind, ScalePaths
+from trireme.pocket.objects import causes
+
+Object = dict[str, Any]
+
+
+def scale_of(paths: ScalePaths, obj: Object) -> Object:
+    """The Scale of an object."""
+    metadata = obj["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    status: Object = {"replicas": _at(obj, paths.status) or 0}
+    if paths.selector and (selector := _at(obj, paths.selector)):
+        status["selector"] = selector
+    replicas = _at(obj, paths.spec)
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: metadata[key] for key in kept if key in metadata},
+        "spec": {} if replicas is None else {"replicas": replicas},
+        "status": status,
+    }
+
+
+def scaled(kind: Kind, paths: ScalePaths, obj: Object, scale: Object) -> Object:
+    """The object with the replicas that the Scale asks for. Raises ApiError (422)."""
+    replicas = scale.get("spec", {}).get("replicas", 0)
+    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
+        why = [causes.invalid("spec.replicas", replicas, "should be a non-negative integer")]
+        raise errors.invalid("autoscaling", "Scale", obj["metadata"]["name"], why)
+    changed = deepcopy(obj)
+    node = changed
+    for key in paths.spec[:-1]:
+        node = node.setdefault(key, {})
+    node[paths.spec[-1]] = replicas
+    version = scale.get("metadata", {}).get("resourceVersion")
+    if version:
+        changed["metadata"]["resourceVersion"] = version
+    return changed
+
+
+def _at(obj: Object, path: tuple[str, ...]) -> Any:
+    node: Any = obj
+    for key in path:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node
