@@ -17,7 +17,8 @@ from trireme.pocket.apiserver.quantity import parse_quantity
 Object = dict[str, Any]
 Amounts = Mapping[str, Fraction]
 
-_NOT_ENFORCED = frozenset({"cpu", "memory", "ephemeral-storage"})
+NOT_ENFORCED = frozenset({"cpu", "memory", "ephemeral-storage"})
+"""Resources that a pod may ask for without the node having them."""
 _OVER = ("Succeeded", "Failed")
 _BLOCKING = ("NoSchedule", "NoExecute")
 
@@ -66,7 +67,7 @@ def obstacles(pod: Object, node: Object, used: Amounts) -> Iterator[str]:
             yield f"node(s) whose scheduler, the pocket's, does not know required {kind}"
     offered = (node.get("status") or {}).get("allocatable") or {}
     for resource, amount in sorted(requests(pod).items()):
-        if resource not in _NOT_ENFORCED and amount + used.get(resource, 0) > _quantity(offered.get(resource, 0)):
+        if resource not in NOT_ENFORCED and amount + used.get(resource, 0) > _quantity(offered.get(resource, 0)):
             yield "Too many pods" if resource == "pods" else f"Insufficient {resource}"
 
 

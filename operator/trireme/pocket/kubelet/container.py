@@ -25,7 +25,7 @@ FALLBACK_LINES = 80
 FALLBACK_MAX = 2048
 """Lines and bytes of the log that stand in for a missing message (core/v1 FallbackToLogsOnError)."""
 _EPOCH = 0.0
-_CONFIGURATION_RETRY_SECONDS = 2.0
+_START_RETRY_SECONDS = 2.0
 
 Prepare = Callable[[Object, int], Awaitable[Launch]]
 """Container and number of earlier starts to what shall run; raises ConfigurationError."""
@@ -137,14 +137,19 @@ class ContainerRunner:
                 launch = await self._prepare(self._container, self.record.restarts)
                 return await self._launch(launch)
             except ConfigurationError as error:
-                self._become(Waiting("CreateContainerConfigError", str(error)))
-                self._tell("Warning", "Failed", f"Error: {error}")
-                await self._pause(_CONFIGURATION_RETRY_SECONDS)
+                await self._postpone("CreateContainerConfigError", error)
+            except OSError as error:
+                await self._postpone("CreateContainerError", error)
             except CannotStart as error:
                 self._tell("Warning", "Failed", f"Error: {error}")
                 self._become(self._terminated(podstatus.START_ERROR_CODE, podstatus.START_ERROR, str(error), _EPOCH))
                 return None
         return None
+
+    async def _postpone(self, reason: str, error: Exception) -> None:
+        self._become(Waiting(reason, str(error)))
+        self._tell("Warning", "Failed", f"Error: {error}")
+        await self._pause(_START_RETRY_SECONDS)
 
     async def _launch(self, launch: Launch) -> Process:
         process = await Process.start(launch, self._mark)

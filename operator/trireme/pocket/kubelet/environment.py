@@ -94,10 +94,7 @@ class PodFacts:
             container = _container(self.pod, name)
         resources = container.get("resources") or {}
         limits = resources.get("limits") or {}
-        if kind == "limits":
-            values = {**self.allocatable, **limits}
-        else:
-            values = {**limits, **(resources.get("requests") or {})}
+        values = {**self.allocatable, **limits} if kind == "limits" else {**limits, **(resources.get("requests") or {})}
         divisor = parse_quantity(str(reference.get("divisor") or "1")) or Fraction(1)
         return str(ceil(parse_quantity(str(values.get(resource, "0"))) / divisor))
 

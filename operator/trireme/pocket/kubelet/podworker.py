@@ -43,6 +43,7 @@ class PodWorker:
         self._failed: Waiting | None = None
         self._started_at = to_text(time.time())
         self._stopping = asyncio.Event()
+        self._over = asyncio.Event()
         self._deleted = asyncio.Event()
         self._timers: list[asyncio.TimerHandle] = []
         spec = self.pod["spec"]
@@ -70,18 +71,23 @@ class PodWorker:
 
     @property
     def over(self) -> bool:
-        """The pod holds nothing of the node any more."""
-        return self._reporter.last.get("phase") in ("Succeeded", "Failed")
+        """The pod has run and holds nothing of the node any more."""
+        return self._over.is_set()
+
+    async def wait_until_over(self) -> None:
+        await self._over.wait()
 
     async def live(self, verdict: Verdict | None) -> None:
         """Runs the pod, unless a verdict fails it at once; returns when it was deleted and nothing of it is left."""
         report = asyncio.create_task(self._reporter.run())
         try:
             await self._run(verdict)
+            self._over.set()
             await self._deleted.wait()
             await self._reporter.flush()
             await self._delete()
         finally:
+            self._kill()
             for timer in self._timers:
                 timer.cancel()
             report.cancel()
@@ -111,6 +117,10 @@ class PodWorker:
         self.terminate(grace)
         self._publish()
 
+    def mute(self) -> None:
+        """Injects a fault: nothing more is reported."""
+        self._reporter.close()
+
     def signal(self, number: int, container: str | None = None, *, every_process: bool = False) -> None:
         """Injects a fault: a signal to the main process, or to every process, of one or of all containers."""
         for runner in self._all():
@@ -128,6 +138,7 @@ class PodWorker:
             raise LookupError(f'previous terminated container "{container}" in pod "{name}" not found')
         if isinstance(record.state, Waiting) and record.last is None:
             raise LookupError(f'container "{container}" in pod "{name}" is waiting to start: {record.state.reason}')
+        yield b""  # opens the stream to a container that says nothing yet
         ended: Callable[[], bool] = (lambda: True) if options.previous else (lambda: runner.ended)
         async for chunk in logs.read(runner.log(previous=options.previous), options, time.time(), ended):
             yield chunk

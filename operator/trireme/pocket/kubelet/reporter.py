@@ -31,6 +31,7 @@ class Reporter:
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._closed = False
 
     @property
     def last(self) -> Object:
@@ -38,10 +39,14 @@ class Reporter:
         return self._wanted or {}
 
     def publish(self, status: Object) -> None:
-        if status != self._wanted:
+        if status != self._wanted and not self._closed:
             self._wanted = status
             self._idle.clear()
             self._news.set()
+
+    def close(self) -> None:
+        """Whatever is published from now on is not written."""
+        self._closed = True
 
     async def flush(self) -> None:
         """Returns when everything published is written, or the pod is gone."""
