@@ -31,7 +31,7 @@ class Difference:
 
 def owned(value: Any, keys: MergeKeys) -> FieldSet:
     """The paths that an applied value names."""
-    return frozenset(_leaves(value, keys, ()))
+    return frozenset(_walk(value, keys, (), containers=False))
 
 
 def difference(old: Any, new: Any, keys: MergeKeys) -> Difference:
@@ -50,11 +50,11 @@ def prefixes(paths: Iterable[Path]) -> FieldSet:
 def encode(paths: Iterable[Path]) -> dict[str, Any]:
     """The FieldsV1 tree of a set."""
     root: dict[str, Any] = {}
-    members = set(paths)
-    for path in sorted(members):
+    for path in sorted(paths):
         node = root
-        for depth, element in enumerate(path, start=1):
-            node = node.setdefault(element, {_SELF: {}} if path[:depth] in members else {})
+        for element in path:
+            node = node.setdefault(element, {})
+        node[_SELF] = {}
     return _collapsed(root)
 
 
@@ -127,28 +127,23 @@ def _merge_lists(live: list[Any], applied: list[Any], keys: MergeKeys) -> list[A
     return merged
 
 
-def _leaves(value: Any, keys: MergeKeys, path: Path) -> Iterator[Path]:
+def _walk(value: Any, keys: MergeKeys, path: Path, *, containers: bool) -> Iterator[Path]:
+    """The paths at and below a value; those of containers that hold anything only where asked for."""
     if isinstance(value, Mapping) and value and keys.of_object() is Merge.GRANULAR:
+        if containers and path:
+            yield path
         for name, item in value.items():
-            yield from _leaves(item, keys.child(name), (*path, f"f:{name}"))
+            yield from _walk(item, keys.child(name), (*path, f"f:{name}"), containers=containers)
     elif isinstance(value, list) and value and keys.of_list() is not Merge.ATOMIC:
+        if containers and path:
+            yield path
         for item in value:
             at = (*path, element_of(item, keys))
             yield at
             if keys.of_list() is Merge.MAP:
-                yield from _leaves(item, keys.items, at)
+                yield from _walk(item, keys.items, at, containers=containers)
     elif path:
         yield path
-
-
-def _all(value: Any, keys: MergeKeys, path: Path) -> Iterator[Path]:
-    """As `_leaves`, with the containers themselves."""
-    leaves = frozenset(_leaves(value, keys, path))
-    yield from leaves
-    for leaf in leaves:
-        for length in range(len(path), len(leaf)):
-            if length:
-                yield leaf[:length]
 
 
 def _compare(old: Any, new: Any, keys: MergeKeys, path: Path, written: set[Path], removed: set[Path]) -> None:
@@ -167,9 +162,9 @@ def _compare(old: Any, new: Any, keys: MergeKeys, path: Path, written: set[Path]
             removed,
         )
     elif not same(old, new):
-        after = frozenset(_all(new, keys, path))
+        after = frozenset(_walk(new, keys, path, containers=True))
         written |= after
-        removed |= frozenset(_all(old, keys, path)) - after
+        removed |= frozenset(_walk(old, keys, path, containers=True)) - after
 
 
 def _compare_items(
@@ -187,11 +182,11 @@ def _compare_items(
             _compare(old[name], value, keys_of(name), at, written, removed)
         else:
             written.add(at)
-            written.update(_all(value, keys_of(name), at))
+            written.update(_walk(value, keys_of(name), at, containers=True))
     for name in old.keys() - new.keys():
         at = (*path, element(name))
         removed.add(at)
-        removed.update(_all(old[name], keys_of(name), at))
+        removed.update(_walk(old[name], keys_of(name), at, containers=True))
 
 
 def _by_element(items: list[Any], keys: MergeKeys) -> dict[str, Any]:
