@@ -107,7 +107,7 @@ def test_digits_are_learned(launch: Launch, example: str, slots: Sequence[int]) 
     assert [rank.code for rank in ranks] == [0] * len(ranks), ranks
     verdict = re.fullmatch(r"trained in \d+\.\d s, test accuracy (0\.\d{4}|1\.0000)\n", ranks[0].out)
     assert verdict, ranks[0].out
-    assert float(verdict[1]) >= 0.97
+    assert float(verdict[1]) >= 0.95
     assert [rank.out for rank in ranks[1:]] == [""] * (len(ranks) - 1)
 
 
