@@ -6,7 +6,7 @@ from typing import Any
 
 from trireme.plan import manifests as write
 from trireme.plan.planner import plan
-from trireme.spec.documents import load_one
+from trireme.spec.documents import load
 from trireme.spec.parse import parse
 
 UID = "11111111-2222-4333-8444-555555555555"
@@ -17,7 +17,7 @@ TOKEN = "token"
 
 def manifests(text: str) -> list[dict[str, Any]]:
     """In the order in which they are created."""
-    obj = load_one(text)
+    (obj,) = load(text)
     planned = plan(parse({**obj, "metadata": {**obj["metadata"], "uid": UID}}), attempt=0, agent=AGENT)
     return [
         write.service(planned),

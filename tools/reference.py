@@ -14,7 +14,7 @@ HEAD = f"""\
 # Reference
 
 A `{names.KIND}` (`{names.API_VERSION}`, short name `{names.SHORT_NAME}`) has these fields. Null means absent; an
-unknown field is refused. `metadata.name` has at most {names.JOB_NAME_MAX} characters: the pods' hostnames begin with it.
+unknown field is refused. `metadata.name` has at most {names.JOB_NAME_MAX} characters: it begins the pods' hostnames.
 """
 
 CHANGES = """

@@ -40,6 +40,8 @@ class Plan:
     agent: str
     """Content hash of agent.pyz."""
     pods: tuple[PodPlan, ...]
+    environment: tuple[tuple[str, str], ...]
+    """Variables that every trainer container gets beside its own place; they are in `template` too."""
     template: Mapping[str, Any]
     """metadata and spec that all pods share, as one value: a plan of 10,000 pods holds it once."""
     digest: str

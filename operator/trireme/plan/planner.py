@@ -24,4 +24,4 @@ def plan(job: TrainingJob, *, attempt: int, agent: str) -> Plan:
     template = manifests.template(job, layout, agent)
     decisive = json.dumps([template, [pod.slots for pod in layout.pods]], sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(decisive.encode()).hexdigest()[:DIGEST_LENGTH]
-    return Plan(job, attempt, agent, layout.pods, template, digest)
+    return Plan(job, attempt, agent, layout.pods, layout.environment, template, digest)

@@ -17,6 +17,9 @@ from trireme.spec.parse import HOROVOD_ONLY
 from trireme.spec.status import JobStatus
 from trireme.spec.structural import Schema, structural
 
+IMMUTABLE = "field is immutable"
+"""In the words of the API server's own kinds."""
+
 _HOROVOD_FIELDS = " || ".join(f"has(self.{to_camel(field)})" for field in HOROVOD_ONLY)
 
 _COLUMNS: tuple[dict[str, Any], ...] = (
@@ -98,8 +101,8 @@ def _schema() -> Schema:
 def _spec() -> Schema:
     spec = structural(JobSpec)
     properties = spec["properties"]
-    _add_rule(properties["strategy"], "self == oldSelf", "strategy is immutable")
-    _add_rule(properties["allReduce"], "self == oldSelf", "allReduce is immutable")
+    _add_rule(properties["strategy"], "self == oldSelf", IMMUTABLE)
+    _add_rule(properties["allReduce"], "self == oldSelf", IMMUTABLE)
     _add_rule(
         properties["allReduce"],
         f"self.backend == 'Horovod' || !({_HOROVOD_FIELDS})",
@@ -109,13 +112,14 @@ def _spec() -> Schema:
         properties["worker"],
         "has(self.processesPerReplica) == has(oldSelf.processesPerReplica)"
         " && (!has(self.processesPerReplica) || self.processesPerReplica == oldSelf.processesPerReplica)",
-        "processesPerReplica is immutable",
+        IMMUTABLE,
+        fieldPath=".processesPerReplica",
     )
     return spec
 
 
-def _add_rule(schema: Schema, rule: str, message: str) -> None:
-    schema.setdefault("x-kubernetes-validations", []).append({"rule": rule, "message": message})
+def _add_rule(schema: Schema, rule: str, message: str, **more: str) -> None:
+    schema.setdefault("x-kubernetes-validations", []).append({"rule": rule, "message": message, **more})
 
 
 def _status() -> Schema:

@@ -26,7 +26,7 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class BadDocument(Exception):
-    """The file cannot be read as a TrainingJob. `line` counts from 1; None when the whole file is meant."""
+    """The file cannot be read as Kubernetes objects. `line` counts from 1; None when the whole file is meant."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(f"line {line}: {message}" if line else message)
@@ -35,52 +35,48 @@ class BadDocument(Exception):
 
 
 def load(text: str) -> list[dict[str, Any]]:
-    """Every TrainingJob of the text, at least one. Raises BadDocument."""
+    """Every document of the text, at least one; other kinds than ours may stand beside a job. Raises BadDocument."""
     if len(text) > TEXT_MAX:
         raise BadDocument(f"the file has {len(text)} characters, at most {TEXT_MAX} are read")
     _refuse_depth(text)
     try:
-        jobs = list(_jobs(_Loader(text)))
+        documents = list(_documents(_Loader(text)))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise BadDocument(f"not YAML: {error.problem or error.context}", mark.line + 1 if mark else None) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise BadDocument(f"not YAML: the character {chr(error.character)!r} is not allowed", line) from None
-    if not jobs:
+    if not documents:
         raise BadDocument("the file holds no document")
-    return jobs
+    return documents
 
 
-def load_one(text: str) -> dict[str, Any]:
-    """The only TrainingJob of the text. Raises BadDocument."""
-    jobs = load(text)
-    if len(jobs) > 1:
-        raise BadDocument(f"the file holds {len(jobs)} jobs, one is wanted")
-    return jobs[0]
-
-
-def _jobs(loader: _Loader) -> Iterator[dict[str, Any]]:
+def _documents(loader: _Loader) -> Iterator[dict[str, Any]]:
     while loader.check_node():
         node = loader.get_node()
         if node is not None and node.tag != _TAG + "null":
-            yield _job(loader, node)
+            yield _document(loader, node)
 
 
-def _job(loader: _Loader, node: Node) -> dict[str, Any]:
+def _document(loader: _Loader, node: Node) -> dict[str, Any]:
     if not isinstance(node, MappingNode):
         raise BadDocument("a document must be a mapping: apiVersion, kind, metadata, spec", _line(node))
     _count(node, {})
     found = {key.value: value for key, value in node.value}
-    for key, expected in (("apiVersion", names.API_VERSION), ("kind", names.KIND)):
+    for key, ours in (("apiVersion", names.API_VERSION), ("kind", names.KIND)):
         value = found.get(key)
-        if value is None:
-            raise BadDocument(f"{key} is missing, it must be {expected}", _line(node))
-        if value.value != expected:
-            found_text = words.describe(value.value) if isinstance(value, ScalarNode) else f"a {value.id}"
-            raise BadDocument(f"{key} must be {expected}, got {found_text}", _line(value))
-    job: dict[str, Any] = loader.construct_document(node)
-    return job
+        if not isinstance(value, ScalarNode) or value.tag != _TAG + "str":
+            raise BadDocument(f"{key} is missing; of a job it is {ours}", _line(value or node))
+    version, kind = found["apiVersion"], found["kind"]
+    if version.value.partition("/")[0] == names.GROUP and kind.value != names.KIND:
+        raise BadDocument(f"kind must be {names.KIND}, got {words.describe(kind.value)}", _line(kind))
+    if kind.value == names.KIND and version.value != names.API_VERSION:
+        raise BadDocument(
+            f"apiVersion must be {names.API_VERSION}, got {words.describe(version.value)}", _line(version)
+        )
+    document: dict[str, Any] = loader.construct_document(node)
+    return document
 
 
 def _count(node: Node, counted: dict[int, int]) -> int:

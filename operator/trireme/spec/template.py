@@ -7,7 +7,7 @@ would silently not work, is refused here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trireme.contract import environ, names
@@ -55,48 +55,53 @@ def processes_per_replica(job: TrainingJob) -> int:
 
 
 def _gpus(container: Mapping[str, Any]) -> int:
-    limits = (container.get("resources") or {}).get("limits") or {}
+    limits = _object(_object(container, "resources"), "limits")
     return sum(int(amount) for name, amount in limits.items() if name.endswith(GPU_SUFFIX))
 
 
-def check(template: Any, path: str) -> list[FieldError]:
-    """Every problem of a pod template. Our own rules are only asked once structure and types are right."""
-    problems = list(kubernetes_schema.check("PodTemplateSpec", template, path))
-    if problems:
-        return problems
-    if not template.get("spec"):
-        return [FieldError(f"{path}.spec", "is required")]
-    return list(_check(template, path))
+def check(template: Mapping[str, Any], path: str) -> list[FieldError]:
+    """Every problem of a pod template: Kubernetes' structure first, then our rules, one problem a place."""
+    structure = list(kubernetes_schema.check("PodTemplateSpec", template, path))
+    said = {problem.path for problem in structure}
+    return structure + [problem for problem in _check(template, path) if problem.path not in said]
 
 
-def _check(template: Template, path: str) -> Iterator[FieldError]:
-    for key, value in (template.get("metadata") or {}).items():
+def _check(template: Mapping[str, Any], path: str) -> Iterator[FieldError]:
+    """Our rules. They take the template as it comes: what is not of the type they need is absent to them."""
+    for key, value in _object(template, "metadata").items():
         if key not in _METADATA and value is not None:
             yield FieldError(f"{path}.metadata.{key}", "cannot be set: only labels and annotations are used")
-    spec: dict[str, Any] = template["spec"]
+    spec = _object(template, "spec")
     path = f"{path}.spec"
+    if not spec:
+        yield FieldError(path, "is required")
+        return
     for key, reason in _OURS.items():
         if spec.get(key):
             yield FieldError(f"{path}.{key}", reason)
     if spec.get("restartPolicy") not in (None, "Never"):
         yield FieldError(f"{path}.restartPolicy", "must be Never or left out: the operator decides what is tried again")
-    volumes = _list(spec, "volumes")
-    yield from _duplicates([volume["name"] for volume in volumes], f"{path}.volumes", ".name")
-    for index, volume in enumerate(volumes):
-        if volume["name"] in (names.AGENT_VOLUME, names.TOKEN_VOLUME):
+    volumes = [_text(volume, "name") for volume in _objects(spec, "volumes")]
+    yield from _duplicates(volumes, [f"{path}.volumes[{i}].name" for i in range(len(volumes))])
+    for index, name in enumerate(volumes):
+        if name in (names.AGENT_VOLUME, names.TOKEN_VOLUME):
             yield FieldError(f"{path}.volumes[{index}].name", "is the operator's own; choose another name")
-    containers = _list(spec, "containers")
+    yield from _check_containers(spec, set(volumes), path)
+
+
+def _check_containers(spec: Mapping[str, Any], volumes: set[str], path: str) -> Iterator[FieldError]:
+    containers = _objects(spec, "containers")
     if not containers:
         yield FieldError(f"{path}.containers", "needs at least one: the one named `trainer`, else the first, trains")
         return
-    known = {volume["name"] for volume in volumes}
-    everyone = _list(spec, "initContainers") + containers
-    places = [f"initContainers[{i}]" for i in range(len(everyone) - len(containers))]
-    places += [f"containers[{i}]" for i in range(len(containers))]
-    for place, container in zip(places, everyone, strict=True):
-        yield from _check_container(container, known, f"{path}.{place}")
-    for place, name in _repeated([container["name"] for container in everyone], places):
-        yield FieldError(f"{path}.{place}.name", f'"{name}" is used twice in this pod')
+    everyone = [
+        (container, f"{path}.{key}[{index}]")
+        for key in ("initContainers", "containers")
+        for index, container in enumerate(_objects(spec, key))
+    ]
+    yield from _duplicates([_text(container, "name") for container, _ in everyone], [f"{p}.name" for _, p in everyone])
+    for container, place in everyone:
+        yield from _check_container(container, volumes, place)
     position = trainer_position(containers)
     yield from _check_trainer(containers[position], f"{path}.containers[{position}]")
 
@@ -104,22 +109,24 @@ def _check(template: Template, path: str) -> Iterator[FieldError]:
 def _check_container(container: Mapping[str, Any], volumes: set[str], path: str) -> Iterator[FieldError]:
     if not container.get("image"):
         yield FieldError(f"{path}.image", "is required")
-    yield from _duplicates([variable["name"] for variable in _list(container, "env")], f"{path}.env", ".name")
-    mounts = _list(container, "volumeMounts")
-    yield from _duplicates([mount["mountPath"] for mount in mounts], f"{path}.volumeMounts", ".mountPath")
+    variables = [_text(variable, "name") for variable in _objects(container, "env")]
+    yield from _duplicates(variables, [f"{path}.env[{i}].name" for i in range(len(variables))])
+    mounts = _objects(container, "volumeMounts")
+    places = [_text(mount, "mountPath") for mount in mounts]
+    yield from _duplicates(places, [f"{path}.volumeMounts[{i}].mountPath" for i in range(len(places))])
     for index, mount in enumerate(mounts):
-        if mount["name"] not in volumes:
-            yield FieldError(f"{path}.volumeMounts[{index}].name", f'no volume is named "{mount["name"]}"')
-    yield from _check_gpus(container.get("resources") or {}, f"{path}.resources")
+        name = _text(mount, "name")
+        if name and name not in volumes:
+            yield FieldError(f"{path}.volumeMounts[{index}].name", f'no volume is named "{words.shown(name)}"')
+    yield from _check_gpus(_object(container, "resources"), f"{path}.resources")
 
 
 def _check_gpus(resources: Mapping[str, Any], path: str) -> Iterator[FieldError]:
-    limits = resources.get("limits") or {}
-    requests = resources.get("requests") or {}
+    limits = _object(resources, "limits")
     for name, amount in limits.items():
         if name.endswith(GPU_SUFFIX) and not _GPU_COUNT.match(str(amount)):
             yield FieldError(f"{path}.limits[{name}]", f"must be a whole number of GPUs, got {words.describe(amount)}")
-    for name, amount in requests.items():
+    for name, amount in _object(resources, "requests").items():
         if name.endswith(GPU_SUFFIX) and str(limits.get(name)) != str(amount):
             yield FieldError(f"{path}.requests[{name}]", f"must equal limits[{name}]: GPUs are not shared")
 
@@ -131,31 +138,38 @@ def _check_trainer(container: Mapping[str, Any], path: str) -> Iterator[FieldErr
         )
     if container.get("terminationMessagePath") not in (None, "", TERMINATION_PATH):
         yield FieldError(f"{path}.terminationMessagePath", f"must be {TERMINATION_PATH}: the agent writes there")
-    for index, variable in enumerate(_list(container, "env")):
-        name = variable["name"]
+    for index, variable in enumerate(_objects(container, "env")):
+        name = _text(variable, "name")
         if name.startswith(environ.PREFIX):
             yield FieldError(f"{path}.env[{index}].name", f"names with {environ.PREFIX} are the operator's own")
         elif name in TUNED_BY:
             yield FieldError(f"{path}.env[{index}].name", f"is set by spec.allReduce.{TUNED_BY[name]}; use that field")
-    for index, mount in enumerate(_list(container, "volumeMounts")):
+    for index, mount in enumerate(_objects(container, "volumeMounts")):
         for ours in (names.AGENT_MOUNT, names.TOKEN_MOUNT):
-            if f"{mount['mountPath'].rstrip('/')}/".startswith(f"{ours}/"):
+            if f"{_text(mount, 'mountPath').rstrip('/')}/".startswith(f"{ours}/"):
                 yield FieldError(f"{path}.volumeMounts[{index}].mountPath", f"{ours} is the operator's own")
 
 
-def _duplicates(values: Sequence[str], path: str, field: str) -> Iterator[FieldError]:
-    for place, value in _repeated(values, [f"[{i}]" for i in range(len(values))]):
-        yield FieldError(f"{path}{place}{field}", f'"{value}" is there twice')
+def _duplicates(values: Sequence[str], paths: Sequence[str]) -> Iterator[FieldError]:
+    """A problem at every path whose value an earlier one has."""
+    first: dict[str, str] = {}
+    for value, path in zip(values, paths, strict=True):
+        if value and value in first:
+            yield FieldError(path, f'"{words.shown(value)}" is already at {first[value]}')
+        first.setdefault(value, path)
 
 
-def _repeated(values: Iterable[str], places: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Every place whose value an earlier place has."""
-    seen: set[str] = set()
-    for place, value in zip(places, values, strict=True):
-        if value in seen:
-            yield place, value
-        seen.add(value)
+def _object(parent: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = parent.get(key)
+    return value if isinstance(value, dict) else {}
 
 
-def _list(parent: Mapping[str, Any], key: str) -> list[Any]:
-    return parent.get(key) or []
+def _objects(parent: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """As long as the list is, so that positions stay true."""
+    items = parent.get(key)
+    return [item if isinstance(item, dict) else {} for item in items] if isinstance(items, list) else []
+
+
+def _text(parent: Mapping[str, Any], key: str) -> str:
+    value = parent.get(key)
+    return value if isinstance(value, str) else ""
