@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -94,7 +94,7 @@ class Client:
         field_selector: str | None = None,
         resource_version: str | None = None,
         limit: int = PAGE,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The JSON of each page of a list. A continue token that grew too old raises an ApiError that is `gone`."""
         query: dict[str, str | int | bool | None] = {
             "labelSelector": label_selector, "fieldSelector": field_selector, "resourceVersion": resource_version,
@@ -162,7 +162,7 @@ class Client:
         field_selector: str | None = None,
         timeout_seconds: int = WATCH_SECONDS,
         silence_seconds: float = SILENCE_SECONDS,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """One JSON event a line, bookmarks and in-stream errors among them.
 
         Ends when the server ends it, the connection breaks or nothing was heard for `silence_seconds`: go on from the
@@ -196,7 +196,7 @@ class Client:
         *,
         follow: bool = False,
         tail_lines: int | None = None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """A container's output in chunks, as it comes; None: the pod's only or default container.
 
         With `follow` a silent container is waited for without limit.

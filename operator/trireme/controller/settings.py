@@ -1,0 +1,38 @@
+"""What may be set about the operator. Each setting says its unit, its default and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    kubeconfig: Path | None = None
+    """Which cluster. Default: KUBECONFIG, ~/.kube/config, the pod's service account."""
+    context: str | None = None
+    """Context of the kubeconfig. Default: its current one."""
+    namespaces: tuple[str, ...] = ()
+    """Namespaces to watch. Default: all; a tenant's operator has rights in its own only."""
+    key_file: Path = Path("/var/lib/trireme/operator.key")
+    """The operator's key, from which the jobs' tokens are made. Replicas share it; a new key leaves running jobs without
+    progress, because their coordinators no longer know the operator's tokens."""
+    workers: int = 8
+    """Jobs reconciled at the same time. They wait for the network most of the time; more gain nothing on one core."""
+    writes_per_second: float = 150.0
+    """Writes to the API server in the long run. A two-core control plane takes 100 to 220 pod creations a second."""
+    write_burst: int = 300
+    """Writes that may go at once after a pause: a job of 256 pods starts without waiting."""
+    write_concurrency: int = 32
+    """Writes under way at once. Beyond this an API server only queues them."""
+    status_seconds: float = 1.0
+    """Shortest time between two status writes of a job that has not changed its phase: watchers see steady progress, and
+    etcd does not see every pod."""
+    progress_seconds: float = 2.0
+    """Pause between two questions to a job's coordinator."""
+    progress_concurrency: int = 64
+    """Coordinators asked at once."""
+    resync_seconds: float = 300.0
+    """How often all jobs are listed and looked at again, should an event have been lost."""
+    probe_port: int | None = None
+    """TCP port of /healthz. Default: none; the chart sets it."""
