@@ -29,12 +29,10 @@ from trireme.pocket.objects.fieldset import (
 )
 from trireme.pocket.objects.merge_keys import MergeKeys
 
-_UNOWNED_METADATA: Final = frozenset(
-    (
-        "name", "namespace", "uid", "resourceVersion", "generation", "selfLink", "managedFields",
-        "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
-    )
-)  # fmt: skip
+_UNOWNED_METADATA: Final = frozenset({
+    "name", "namespace", "uid", "resourceVersion", "generation", "selfLink", "managedFields", "creationTimestamp",
+    "deletionTimestamp", "deletionGracePeriodSeconds",
+})  # fmt: skip
 
 
 class ApplyConflict(Exception):

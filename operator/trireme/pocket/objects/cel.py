@@ -19,60 +19,16 @@ _MACRO_VARIABLE: Final = re.compile(r"\.(?:all|exists|exists_one|map|filter)\s*\
 _LITERAL: Final = re.compile(
     r"[rRbB]{0,2}(\"\"\".*?\"\"\"|'''.*?'''|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*')", re.DOTALL
 )
-_TYPE_NAMES: Final = frozenset(
-    (
-        "bool",
-        "bytes",
-        "double",
-        "duration",
-        "dyn",
-        "int",
-        "list",
-        "map",
-        "null_type",
-        "string",
-        "timestamp",
-        "type",
-        "uint",
-        "optional",
-        "sets",
-    )
-)
-_BUILT_IN: Final = frozenset(
-    (
-        "bool",
-        "bytes",
-        "contains",
-        "double",
-        "duration",
-        "dyn",
-        "endsWith",
-        "getDate",
-        "getDayOfMonth",
-        "getDayOfWeek",
-        "getDayOfYear",
-        "getFullYear",
-        "getHours",
-        "getMilliseconds",
-        "getMinutes",
-        "getMonth",
-        "getSeconds",
-        "hasValue",
-        "int",
-        "matches",
-        "none",
-        "of",
-        "or",
-        "orValue",
-        "size",
-        "startsWith",
-        "string",
-        "timestamp",
-        "type",
-        "uint",
-        "value",
-    )
-)
+_TYPE_NAMES: Final = frozenset({
+    "bool", "bytes", "double", "duration", "dyn", "int", "list", "map", "null_type", "string", "timestamp", "type",
+    "uint", "optional", "sets",
+})  # fmt: skip
+_BUILT_IN: Final = frozenset({
+    "bool", "bytes", "contains", "double", "duration", "dyn", "endsWith", "getDate", "getDayOfMonth", "getDayOfWeek",
+    "getDayOfYear", "getFullYear", "getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds", "hasValue",
+    "int", "matches", "none", "of", "or", "orValue", "size", "startsWith", "string", "timestamp", "type", "uint",
+    "value",
+})  # fmt: skip
 
 
 class RuleError(ValueError):
@@ -125,14 +81,30 @@ class Rule:
     optional_old: bool
 
 
+def compile_expression(expression: str) -> cel.Program:
+    """A program; raises RuleError for a syntax error and for a name or function that nobody knows here."""
+    try:
+        program = cel.compile(expression)
+    except ValueError as error:
+        raise RuleError(f"compilation failed: {error}") from error
+    functions = {name for name in program.functions() if re.fullmatch(r"\w+", name)}
+    bound = set(_MACRO_VARIABLE.findall(without_literals(expression)))
+    unknown = sorted((functions - _KNOWN) | (set(program.variables()) - bound - _TYPE_NAMES - {"self", "oldSelf"}))
+    if unknown:
+        raise RuleError(
+            f"compilation failed: undeclared reference to {', '.join(map(repr, unknown))} (in container '')"
+        )
+    return program
+
+
 def compile_rule(rule: Mapping[str, Any]) -> Rule:
     """Compiles a rule and its messageExpression; raises RuleError for what cannot be evaluated here."""
     expression, told = rule["rule"], rule.get("messageExpression")
     return Rule(
         expression=expression,
-        program=_compile(expression),
+        program=compile_expression(expression),
         message=rule.get("message", "").strip(),
-        message_program=_compile(told) if told else None,
+        message_program=compile_expression(told) if told else None,
         reason=rule.get("reason", "FieldValueInvalid"),
         field_path=rule.get("fieldPath", ""),
         uses_old="oldSelf" in cel.compile(expression).variables(),
@@ -161,18 +133,3 @@ def nothing() -> Any:
 def without_literals(expression: str) -> str:
     """The expression with the content of its string literals taken out, for scans by name."""
     return _LITERAL.sub('""', expression)
-
-
-def _compile(expression: str) -> cel.Program:
-    try:
-        program = cel.compile(expression)
-    except ValueError as error:
-        raise RuleError(f"compilation failed: {error}") from error
-    functions = {name for name in program.functions() if re.fullmatch(r"\w+", name)}
-    bound = set(_MACRO_VARIABLE.findall(without_literals(expression)))
-    unknown = sorted((functions - _KNOWN) | (set(program.variables()) - bound - _TYPE_NAMES - {"self", "oldSelf"}))
-    if unknown:
-        raise RuleError(
-            f"compilation failed: undeclared reference to {', '.join(map(repr, unknown))} (in container '')"
-        )
-    return program

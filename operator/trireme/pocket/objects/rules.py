@@ -6,39 +6,16 @@ format date-time is a time. A rule that uses `oldSelf` runs on update only, unle
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from trireme.pocket.objects.causes import Cause, child, duplicate, forbidden, invalid, required
 from trireme.pocket.objects.cel import Rule, RuleError, evaluate, nothing, some
+from trireme.pocket.objects.escaping import escaped
 from trireme.pocket.objects.formats import parse_bytes, parse_duration, parse_time
 from trireme.pocket.objects.structural import ABSENT, Node, same
 from trireme.pocket.objects.validation import correlated, field_of
 
-_KEYWORDS: Final = frozenset(
-    (
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-    )
-)
-_ESCAPES: Final = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _PARSERS: Final = {
     "date-time": parse_time,
     "datetime": parse_time,
@@ -124,13 +101,6 @@ def typed(node: Node, value: Any, *, resource: bool = False) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
     return {"number": float, "integer": int}.get(node.type, type(value))(value)
-
-
-def escaped(name: str) -> str:
-    """The name by which a rule reads a field whose own name is no CEL identifier."""
-    if name in _KEYWORDS:
-        return f"__{name}__"
-    return re.sub(r"__|[./-]", lambda match: _ESCAPES[match[0]], name)
 
 
 def _identity(resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,25 +15,11 @@ from trireme.pocket.objects.cel import Rule, compile_rule
 ABSENT: Final = object()
 """Stands for a value that is not there, where None would be JSON's null."""
 
-METADATA_FIELDS: Final = frozenset(
-    (
-        "name",
-        "generateName",
-        "namespace",
-        "selfLink",
-        "uid",
-        "resourceVersion",
-        "generation",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "labels",
-        "annotations",
-        "ownerReferences",
-        "finalizers",
-        "managedFields",
-    )
-)
+METADATA_FIELDS: Final = frozenset({
+    "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
+    "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
+    "managedFields",
+})  # fmt: skip
 RESOURCE_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata"})
 
 
