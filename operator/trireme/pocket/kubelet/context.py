@@ -12,6 +12,7 @@ from pathlib import Path
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import CONFIG_MAPS, SECRETS, SERVICES, Resource
+from trireme.contract.environ import TERMINATION_LOG, TERMINATION_PATH
 from trireme.pocket.apiserver.quantity import parse_quantity
 from trireme.pocket.kubelet import disk, environment, volumes
 from trireme.pocket.kubelet.addresses import Addresses
@@ -20,8 +21,6 @@ from trireme.pocket.kubelet.environment import ConfigurationError, Object, PodFa
 from trireme.pocket.kubelet.rewriting import HostName, HostNames, Paths
 from trireme.pocket.kubelet.shim import Launch
 
-TERMINATION_LOG = "TRIREME_TERMINATION_LOG"
-_TERMINATION_PATH = "/dev/termination-log"
 _FROM_MACHINE = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 """What the machine gives in place of an image. Nothing else is inherited: a shell's secrets do not reach pods."""
 _NO_DEVICES = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
@@ -60,7 +59,7 @@ class PodContext:
         """What to run for a container. Raises ConfigurationError."""
         variables = environment.resolve(container, self.facts, await self._sources())
         termination = self.folder.termination_log(container["name"], restart)
-        path = container.get("terminationMessagePath") or _TERMINATION_PATH
+        path = container.get("terminationMessagePath") or TERMINATION_PATH
         paths = Paths({path: str(termination), **self._mounts(container, variables)})
         hosts = HostNames(await self._headless_services(), self.namespace)
 

@@ -80,9 +80,13 @@ class PodRecord:
 
 
 def initialized(record: PodRecord) -> bool:
-    return all(
-        isinstance(c.state, Running) if c.name in record.sidecars else _succeeded(c.state) for c in record.init
-    ) or any(isinstance(c.state, Running | Terminated) or c.last is not None for c in record.main)
+    begun = any(isinstance(c.state, Running | Terminated) or c.last is not None for c in record.main)
+    return begun or all(_serves(c, record.sidecars) for c in record.init)
+
+
+def _serves(init: ContainerRecord, sidecars: frozenset[str]) -> bool:
+    """The init container has done its part: it is over, or, as a sidecar, it runs."""
+    return isinstance(init.state, Running) if init.name in sidecars else _succeeded(init.state)
 
 
 def phase(record: PodRecord, restart_policy: str) -> str:
@@ -119,10 +123,11 @@ def status(record: PodRecord, restart_policy: str, now: str, before: Object) -> 
     if over:
         why = {"reason": "PodCompleted" if result_phase == "Succeeded" else "PodFailed", "message": ""}
     done = initialized(record)
-    missing = [c.name for c in record.init if not _succeeded(c.state)]
+    missing = [c.name for c in record.init if not _serves(c, record.sidecars)]
+    completed = {"reason": "PodCompleted"} if result_phase == "Succeeded" else {}
     not_done = {"reason": "ContainersNotInitialized", "message": f"containers with incomplete status: {missing}"}
     conditions = [
-        _condition("Initialized", done, {} if done else not_done, now, before),
+        _condition("Initialized", done, completed if done else not_done, now, before),
         _condition("Ready", ready, why, now, before),
         _condition("ContainersReady", ready, why, now, before),
     ]
@@ -136,8 +141,8 @@ def status(record: PodRecord, restart_policy: str, now: str, before: Object) -> 
         "startTime": record.started_at or None,
         "reason": record.failed.reason if record.failed else None,
         "message": record.failed.message if record.failed else None,
-        "initContainerStatuses": [_container(c) for c in record.init] or None,
-        "containerStatuses": [_container(c) for c in record.main],
+        "initContainerStatuses": [_container(c, ready=_serves(c, record.sidecars)) for c in record.init] or None,
+        "containerStatuses": [_container(c, ready=isinstance(c.state, Running)) for c in record.main],
     }
 
 
@@ -155,16 +160,15 @@ def _condition(kind: str, true: bool, why: Object, now: str, before: Object) -> 
     return {"type": kind, "status": value, "lastProbeTime": None, "lastTransitionTime": since, **text}
 
 
-def _container(record: ContainerRecord) -> Object:
-    running = isinstance(record.state, Running)
+def _container(record: ContainerRecord, *, ready: bool) -> Object:
     return {
         "name": record.name,
         "image": record.image,
         "imageID": "",
         "state": _state(record.state),
         "lastState": _state(record.last) if record.last else {},
-        "ready": running,
-        "started": running,
+        "ready": ready,
+        "started": isinstance(record.state, Running),
         "restartCount": record.restarts,
         "containerID": record.container_id,
     }
