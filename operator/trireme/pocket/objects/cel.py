@@ -15,10 +15,8 @@ from typing import Any, Final
 import cel
 from cel.stdlib import EXTENSIONS
 
-_MACRO_VARIABLE: Final = re.compile(r"\.(?:all|exists|exists_one|map|filter)\s*\(\s*(\w+)\s*,")
-_LITERAL: Final = re.compile(
-    r"[rRbB]{0,2}(\"\"\".*?\"\"\"|'''.*?'''|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*')", re.DOTALL
-)
+from trireme.pocket.objects.cel_syntax import bound_names, parse
+
 _TYPE_NAMES: Final = frozenset({
     "bool", "bytes", "double", "duration", "dyn", "int", "list", "map", "null_type", "string", "timestamp", "type",
     "uint", "optional", "sets",
@@ -85,11 +83,12 @@ def compile_expression(expression: str) -> cel.Program:
     """A program; raises RuleError for a syntax error and for a name or function that nobody knows here."""
     try:
         program = cel.compile(expression)
+        bound = bound_names(parse(expression))
     except ValueError as error:
         raise RuleError(f"compilation failed: {error}") from error
     functions = {name for name in program.functions() if re.fullmatch(r"\w+", name)}
-    bound = set(_MACRO_VARIABLE.findall(without_literals(expression)))
-    unknown = sorted((functions - _KNOWN) | (set(program.variables()) - bound - _TYPE_NAMES - {"self", "oldSelf"}))
+    names = set(program.variables()) - bound - _TYPE_NAMES - {"self", "oldSelf"}
+    unknown = sorted((functions - _KNOWN) | names)
     if unknown:
         raise RuleError(
             f"compilation failed: undeclared reference to {', '.join(map(repr, unknown))} (in container '')"
@@ -100,14 +99,15 @@ def compile_expression(expression: str) -> cel.Program:
 def compile_rule(rule: Mapping[str, Any]) -> Rule:
     """Compiles a rule and its messageExpression; raises RuleError for what cannot be evaluated here."""
     expression, told = rule["rule"], rule.get("messageExpression")
+    program = compile_expression(expression)
     return Rule(
         expression=expression,
-        program=compile_expression(expression),
+        program=program,
         message=rule.get("message", "").strip(),
         message_program=compile_expression(told) if told else None,
         reason=rule.get("reason", "FieldValueInvalid"),
         field_path=rule.get("fieldPath", ""),
-        uses_old="oldSelf" in cel.compile(expression).variables(),
+        uses_old="oldSelf" in program.variables(),
         optional_old=bool(rule.get("optionalOldSelf")),
     )
 
@@ -128,8 +128,3 @@ def some(value: Any) -> Any:
 def nothing() -> Any:
     """The empty CEL optional."""
     return cel.OptionalValue.none()
-
-
-def without_literals(expression: str) -> str:
-    """The expression with the content of its string literals taken out, for scans by name."""
-    return _LITERAL.sub('""', expression)

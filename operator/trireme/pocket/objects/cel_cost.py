@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from trireme.pocket.objects.cel_syntax import Expression
+from trireme.pocket.objects.cel_syntax import Expression, is_macro
 from trireme.pocket.objects.escaping import escaped
 
 RULE_BUDGET: Final = 10_000_000
 SCHEMA_BUDGET: Final = 100_000_000
 REQUEST_BYTES: Final = 3 * 1024 * 1024
 _PER_CHARACTER: Final = 0.1
-_MACROS: Final = frozenset({"all", "exists", "exists_one", "filter", "map"})
 _SCANS: Final = frozenset({
     "startsWith", "endsWith", "contains", "matches", "find", "findAll", "indexOf", "lastIndexOf", "lowerAscii",
     "upperAscii", "replace", "split", "substring", "trim", "isSorted", "sum", "min", "max", "join",
@@ -93,7 +92,7 @@ def _cost(expression: Expression, scope: Mapping[str, Mapping[str, Any]]) -> _Co
         case "index":
             target, at = (_cost(part, scope) for part in expression.parts)
             return _Cost(_items(target.schema), target.units + at.units + 1)
-        case "method" if expression.name in _MACROS and len(expression.parts) in (3, 4):
+        case "method" if is_macro(expression):
             return _macro(expression, scope)
     parts = [_cost(part, scope) for part in expression.parts]
     units = sum(part.units for part in parts) + 1

@@ -23,6 +23,7 @@ _BINDING: Final = {
     "||": 1, "&&": 2, "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3, "in": 3,
     "+": 4, "-": 4, "*": 5, "/": 5, "%": 5,
 }  # fmt: skip
+_MACROS: Final = frozenset({"all", "exists", "exists_one", "filter", "map"})
 _WORDS: Final = frozenset({"true", "false", "null"})
 
 
@@ -42,6 +43,17 @@ def parse(text: str) -> Expression:
     if reader.peek():
         raise ValueError(f"unexpected {reader.peek()!r} in {text!r}")
     return tree
+
+
+def bound_names(tree: Expression) -> frozenset[str]:
+    """The variables that the macros in an expression introduce."""
+    own = {tree.parts[1].name} if is_macro(tree) else set()
+    return frozenset(own).union(*map(bound_names, tree.parts))
+
+
+def is_macro(tree: Expression) -> bool:
+    """Whether an expression iterates: `list.all(x, ...)` and its like."""
+    return tree.kind == "method" and tree.name in _MACROS and len(tree.parts) in (3, 4)
 
 
 def _tokens(text: str) -> list[str]:
