@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from trireme.pocket.apiserver.kinds import Kind, ScalePaths
+from trireme.pocket.apiserver.scale import replica_causes
 from trireme.pocket.apiserver.validation import checks, metadata
 from trireme.pocket.objects import causes, names
 from trireme.pocket.objects.causes import Cause
@@ -94,6 +95,7 @@ class CustomRules:
     api_version: str
     schema: Object
     status: bool
+    scale: ScalePaths | None = None
     strategic: bool = False
     merge_keys: MergeKeys = field(init=False)
     _structural: Structural = field(init=False)
@@ -114,6 +116,8 @@ class CustomRules:
 
     def validate(self, new: Object, old: Object | None) -> list[Cause]:
         found = metadata.validate(new["metadata"], old and old["metadata"], names.dns_subdomain)
+        if self.scale is not None:
+            found += replica_causes(self.scale, new)
         return found + self._structural.validate(new, old)
 
 
@@ -123,7 +127,7 @@ def _kind(definition: Object, version: Object) -> Kind:
     storage = next(each["name"] for each in spec["versions"] if each.get("storage"))
     subresources = version.get("subresources", {})
     schema = version.get("schema", {}).get("openAPIV3Schema", _OPEN)
-    scale = subresources.get("scale")
+    scale = _scale_paths(subresources.get("scale"))
     converted = version["name"] != storage
 
     def renamed(to: str) -> Any:
@@ -135,7 +139,7 @@ def _kind(definition: Object, version: Object) -> Kind:
         kind=named["kind"],
         plural=named["plural"],
         singular=named["singular"],
-        rules=CustomRules(named["kind"], api_version, schema, "status" in subresources),
+        rules=CustomRules(named["kind"], api_version, schema, "status" in subresources, scale),
         namespaced=spec["scope"] == "Namespaced",
         short_names=tuple(named.get("shortNames", ())),
         categories=tuple(named.get("categories", ())),
@@ -144,10 +148,7 @@ def _kind(definition: Object, version: Object) -> Kind:
         generation=True,
         unconditional=False,
         custom=True,
-        scale=scale and ScalePaths(
-            _path(scale["specReplicasPath"]), _path(scale["statusReplicasPath"]),
-            _path(scale["labelSelectorPath"]) if scale.get("labelSelectorPath") else None,
-        ),
+        scale=scale,
         columns=tuple(version.get("additionalPrinterColumns", ())),
         to_stored=renamed(f"{spec['group']}/{storage}"),
         from_stored=renamed(api_version),
@@ -164,6 +165,15 @@ def _versions(versions: list[Object]) -> list[Cause]:
     if sum(bool(version.get("storage")) for version in versions) != 1:
         found.append(causes.invalid("spec.versions", "", "must have exactly one version marked as storage version"))
     return found
+
+
+def _scale_paths(scale: Object | None) -> ScalePaths | None:
+    if scale is None:
+        return None
+    selector = scale.get("labelSelectorPath")
+    return ScalePaths(
+        _path(scale["specReplicasPath"]), _path(scale["statusReplicasPath"]), _path(selector) if selector else None
+    )
 
 
 def _path(dotted: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from trireme.pocket.apiserver import bodies
 from trireme.pocket.apiserver.builtin.rules import BuiltInRules
 from trireme.pocket.apiserver.builtin.shapes import META, REF, closure, shape
 from trireme.pocket.apiserver.definitions import CustomRules
@@ -25,10 +26,12 @@ _METHODS: Final = {
 }
 """HTTP method and query parameters of each verb."""
 _ACTIONS: Final = {"create": "post", "update": "put"}
-_WITH_BODY: Final = {"create": ("application/json",), "update": ("application/json",), "patch": (
-    "application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)}
+_WITH_BODY: Final = {
+    "create": (bodies.JSON,),
+    "update": (bodies.JSON,),
+    "patch": (bodies.APPLY_PATCH, bodies.JSON_PATCH, bodies.MERGE_PATCH, bodies.STRATEGIC_PATCH),
+}
+"""The formats of each verb's body; kubectl patches strategically where this says that it may."""
 
 
 def index(registry: Registry) -> Object:
@@ -116,7 +119,8 @@ def _operations(kind: Kind, verbs: tuple[str, ...], in_path: list[str]) -> Objec
             "x-kubernetes-group-version-kind": _gvk(kind),
         }
         if verb in _WITH_BODY:
-            operation["requestBody"] = {"content": {media: {"schema": reference} for media in _WITH_BODY[verb]}}
+            media_types = [m for m in _WITH_BODY[verb] if kind.rules.strategic or m != bodies.STRATEGIC_PATCH]
+            operation["requestBody"] = {"content": {media: {"schema": reference} for media in media_types}}
         operations[method] = operation
     return operations
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, Final
 
 from trireme.pocket.apiserver import errors
 from trireme.pocket.apiserver.kinds import Kind, ScalePaths
 from trireme.pocket.objects import causes
+from trireme.pocket.objects.causes import Cause
 
 Object = dict[str, Any]
+
+_MOST: Final = 2**31 - 1
 
 
 def scale_of(paths: ScalePaths, obj: Object) -> Object:
@@ -44,6 +47,23 @@ def scaled(kind: Kind, paths: ScalePaths, obj: Object, scale: Object) -> Object:
     if version:
         changed["metadata"]["resourceVersion"] = version
     return changed
+
+
+def replica_causes(paths: ScalePaths, obj: Object) -> list[Cause]:
+    """What is wrong with the numbers that a custom kind offers for scaling."""
+    found = []
+    for path in (paths.spec, paths.status):
+        value = _at(obj, path)
+        field = "." + ".".join(path)
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool):
+            found.append(causes.invalid(field, value, "must be an integer"))
+        elif value < 0:
+            found.append(causes.invalid(field, value, "should be a non-negative integer"))
+        elif value > _MOST:
+            found.append(causes.invalid(field, value, f"should be less than or equal to {_MOST}"))
+    return found
 
 
 def _at(obj: Object, path: tuple[str, ...]) -> Any:
