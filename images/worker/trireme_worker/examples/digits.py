@@ -64,7 +64,6 @@ def batches(data: TensorDataset, batch_size: int, rank: int, size: int) -> Batch
 
 def net() -> nn.Module:
     """[N, 1, 8, 8] images -> [N, 10] logits, 9,930 weights."""
-    torch.set_num_threads(1)  # so small that a second thread would only take a core from another rank
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(),
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -79,6 +78,7 @@ def sgd(model: nn.Module, lr: float, size: int) -> Optimizer:
 
 def train(model: nn.Module, optimizer: Optimizer, loader: Batches, epochs: int, device: torch.device) -> float:
     """One rise and fall of the learning rate over all epochs; every step is reported. Returns the seconds it took."""
+    torch.set_num_threads(1)  # the net is so small that a second thread would only take a core from another rank
     start = time.monotonic()
     total = epochs * len(loader)
     schedule = OneCycleLR(optimizer, max_lr=optimizer.param_groups[0]["lr"], total_steps=total)
