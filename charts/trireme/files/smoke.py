@@ -1,0 +1,70 @@
+"""`helm test`: the operator makes a job of two pods succeed, or this says what the job's status says and exits 1."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from trireme.cluster.client import Client, Object
+from trireme.cluster.resources import TRAINING_JOBS
+
+POLL_SECONDS = 1.0
+
+
+def job(name: str, image: str) -> Object:
+    """Two pods that agree on their ranks; nothing is trained, so that the operator's own image will do."""
+    trainer = {
+        "name": "trainer",
+        "image": image,
+        "command": ["python3", "-c", "import os; print('rank', os.environ['RANK'], 'of', os.environ['WORLD_SIZE'])"],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+    pod = {
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [trainer],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    return {
+        "apiVersion": TRAINING_JOBS.api_version,
+        "kind": TRAINING_JOBS.kind,
+        "metadata": {"name": name},
+        "spec": {
+            "strategy": "AllReduce",
+            "worker": {"replicas": 2, "template": {"spec": pod}},
+            "allReduce": {"backend": "Torch"},
+        },
+    }
+
+
+async def main() -> int:
+    namespace, name = os.environ["TEST_NAMESPACE"], os.environ["TEST_NAME"]
+    async with await Client.connect() as client:
+        await client.create(TRAINING_JOBS, namespace, job(name, os.environ["TEST_IMAGE"]))
+        said = ""
+        try:
+            async with asyncio.timeout(float(os.environ["TEST_SECONDS"])):
+                while True:
+                    found = await client.get(TRAINING_JOBS, namespace, name)
+                    status = found.get("status") or {}
+                    now = f"{status.get('phase', 'not seen by the operator')}: {status.get('message', '')}"
+                    if now != said:
+                        print(now, flush=True)
+                        said = now
+                    if status.get("phase") in ("Succeeded", "Failed"):
+                        return 0 if status["phase"] == "Succeeded" else 1
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            print(f"not finished within {os.environ['TEST_SECONDS']} s", flush=True)
+            return 1
+        finally:
+            await client.delete(TRAINING_JOBS, namespace, name, propagation="Background")
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
