@@ -110,7 +110,8 @@ def _schema(annotation: Any) -> dict[str, Any]:
         return _schema(get_args(annotation)[0])
     if origin in (Union, UnionType):
         arms = [_schema(arm) for arm in get_args(annotation) if arm is not NoneType]
-        return arms[0] if len(arms) == 1 else {"type": sorted(arm["type"] for arm in arms)}
+        kinds = sorted({arm["type"] for arm in arms if "type" in arm})
+        return {"type": kinds} if len(kinds) > 1 else arms[0]
     if origin is list:
         return {"type": "array", "items": _schema(get_args(annotation)[0])}
     if origin is dict:

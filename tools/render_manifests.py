@@ -34,7 +34,9 @@ Manifest = dict[str, Any]
 def render(*arguments: str, namespace: str = NAMESPACE) -> list[Manifest]:
     """What `helm template` makes of the chart, without the objects of `helm test`. Raises CalledProcessError."""
     command = [binary("helm"), "template", "trireme", CHART, f"--namespace={namespace}", "--skip-tests", *arguments]
-    with tempfile.TemporaryDirectory(prefix="trireme-helm-") as home:  # what the user's own Helm is set to plays no part
+    with tempfile.TemporaryDirectory(
+        prefix="trireme-helm-"
+    ) as home:  # what the user's own Helm is set to plays no part
         environment = {"HELM_CACHE_HOME": home, "HELM_CONFIG_HOME": home, "HELM_DATA_HOME": home, "HOME": home}
         done = subprocess.run(command, env={**os.environ, **environment}, check=True, capture_output=True, text=True)
     return [document for document in yaml.safe_load_all(done.stdout) if document]

@@ -63,7 +63,13 @@ def check(template: Mapping[str, Any], path: str) -> list[FieldError]:
     """Every problem of a pod template: Kubernetes' structure first, then our rules, one problem a place."""
     structure = list(kubernetes_schema.check("PodTemplateSpec", template, path))
     said = {problem.path for problem in structure}
-    return structure + [problem for problem in _check(template, path) if problem.path not in said]
+    return structure + [problem for problem in _check(template, path) if not _covered(problem.path, said)]
+
+
+def _covered(path: str, said: set[str]) -> bool:
+    """Whether something is wrong at the place itself or around it, so that the rest follows from that."""
+    ends = [match.start() for match in re.finditer(r"[.\[]", path)]
+    return any(path[:end] in said for end in (*ends, len(path)))
 
 
 def _check(template: Mapping[str, Any], path: str) -> Iterator[FieldError]:

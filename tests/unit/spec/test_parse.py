@@ -1,0 +1,427 @@
+"""parse: a good job becomes typed, a bad one yields every problem with its path and words that help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.jobs import TRAINER, UID, VALID, in_pod, in_trainer, job, with_value
+from trireme.spec.errors import FieldError, InvalidSpec
+from trireme.spec.model import AllReduce, Backend, Cleanup, PodCleanup, Strategy
+from trireme.spec.parse import parse
+
+POD = "spec.worker.template.spec"
+C0 = f"{POD}.containers[0]"
+
+
+def problems(obj: Any) -> list[str]:
+    with pytest.raises(InvalidSpec) as caught:
+        parse(obj)
+    return [str(error) for error in caught.value.errors]
+
+
+def test_the_least_job_gets_every_default() -> None:
+    parsed = parse(VALID)
+    assert (parsed.name, parsed.namespace, parsed.uid, parsed.generation) == ("digits", "default", "", 1)
+    spec = parsed.spec
+    assert (spec.strategy, spec.all_reduce, spec.cleanup) == (Strategy.ALL_REDUCE, AllReduce(), Cleanup())
+    assert (spec.worker.replicas, spec.worker.processes_per_replica) == (2, None)
+    assert spec.worker.template == VALID["spec"]["worker"]["template"]
+
+
+def test_every_field_is_read() -> None:
+    obj = {
+        **VALID,
+        "metadata": {"name": "digits", "namespace": "team", "uid": UID, "generation": 7},
+        "spec": {
+            "strategy": "AllReduce",
+            "worker": {**VALID["spec"]["worker"], "replicas": 3, "processesPerReplica": 4},
+            "allReduce": {
+                "backend": "Horovod",
+                "timeoutSeconds": 60,
+                "fusionThresholdBytes": 0,
+                "cycleTimeMilliseconds": 5,
+                "timelineFile": "/tmp/trace.json",
+            },
+            "cleanup": {"pods": "None"},
+        },
+        "status": {"phase": "Running"},
+    }
+    parsed = parse(obj)
+    tuning = parsed.spec.all_reduce
+    assert (parsed.namespace, parsed.uid, parsed.generation) == ("team", UID, 7)
+    assert (parsed.spec.worker.replicas, parsed.spec.worker.processes_per_replica) == (3, 4)
+    assert (tuning.backend, tuning.timeout_seconds, tuning.fusion_threshold_bytes) == (Backend.HOROVOD, 60, 0)
+    assert (tuning.cycle_time_milliseconds, tuning.timeline_file) == (5, "/tmp/trace.json")
+    assert parsed.spec.cleanup.pods is PodCleanup.NONE
+
+
+NULL_IS_ABSENT = [
+    job("spec", "cleanup", value=None),
+    job("spec", "allReduce", value={"backend": None}),
+    job("spec", "worker", "processesPerReplica", value=None),
+    job("metadata", "labels", value=None),
+    in_pod("volumes", value=None),
+    in_trainer("env", value=None),
+    job("spec", "worker", "template", "metadata", value={"creationTimestamp": None}),
+]
+
+
+@pytest.mark.parametrize("obj", NULL_IS_ABSENT)
+def test_null_is_absent(obj: Any) -> None:
+    assert parse(obj).spec.cleanup == parse(VALID).spec.cleanup
+
+
+GOOD_TEMPLATES = {
+    "labels and annotations": job("spec", "worker", "template", "metadata", value={"labels": {"a": "b"}}),
+    "restartPolicy Never": in_pod("restartPolicy", value="Never"),
+    "a number as quantity": in_trainer("resources", value={"limits": {"cpu": 1.5, "memory": 10**9}}),
+    "equal GPU request": in_trainer("resources", value={"limits": {"a.b/gpu": 2}, "requests": {"a.b/gpu": "2"}}),
+    "int or string": in_trainer("readinessProbe", value={"httpGet": {"port": "web"}}),
+    "sidecar without command": in_pod("containers", 1, value={"name": "proxy", "image": "img"}),
+    "init container": in_pod("initContainers", value=[{"name": "fetch", "image": "img", "restartPolicy": "Always"}]),
+    "shared memory": with_value(
+        in_pod("volumes", value=[{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}]),
+        *("spec", "worker", "template", "spec", "containers", 0, "volumeMounts"),
+        value=[{"name": "shm", "mountPath": "/dev/shm"}],
+    ),
+    "deadline and grace": in_pod("activeDeadlineSeconds", value=5),
+    "a variable that refers to ours": in_trainer("env", value=[{"name": "SHARD", "value": "$(TRIREME_INDEX)"}]),
+    "a mount above ours": with_value(
+        in_pod("volumes", value=[{"name": "opt", "emptyDir": {}}]),
+        *("spec", "worker", "template", "spec", "containers", 0, "volumeMounts"),
+        value=[{"name": "opt", "mountPath": "/opt"}],
+    ),
+}
+
+
+@pytest.mark.parametrize("obj", GOOD_TEMPLATES.values(), ids=GOOD_TEMPLATES.keys())
+def test_good_templates_pass_through_unchanged(obj: Any) -> None:
+    assert parse(obj).spec.worker.template == obj["spec"]["worker"]["template"]
+
+
+LABEL = "must be lower case letters, digits and `-`, with a letter or digit at both ends, at most 63 in all"
+
+BAD: dict[str, tuple[Any, list[str]]] = {
+    "a list": ([], ["TrainingJob: must be a mapping, got a list"]),
+    "null": (None, ["TrainingJob: must be a mapping, got null"]),
+    "nothing in it": (
+        {},
+        [
+            "apiVersion: must be trireme.dev/v1alpha1, got null",
+            "kind: must be TrainingJob, got null",
+            "metadata: is required: it holds the job's name",
+            "spec.worker: is required",
+        ],
+    ),
+    "another kind": (
+        {**VALID, "kind": "Job", "apiVersion": "batch/v1"},
+        [
+            'apiVersion: must be trireme.dev/v1alpha1, got the string "batch/v1"',
+            'kind: must be TrainingJob, got the string "Job"',
+        ],
+    ),
+    "unknown top-level field": ({**VALID, "Spec": {}}, ["Spec: unknown field; did you mean `spec`?"]),
+    "no name": ({**VALID, "metadata": {}}, ["metadata.name: is required"]),
+    "empty name": (job("metadata", "name", value=""), ["metadata.name: is required"]),
+    "name of 51": (
+        job("metadata", "name", value="x" * 51),
+        [
+            "metadata.name: must be at most 50 characters, got 51: a pod's hostname "
+            f"{'x' * 51}-worker-9... would have 64, and 63 are allowed"
+        ],
+    ),
+    "name with a capital": (
+        job("metadata", "name", value="Digits"),
+        [f'metadata.name: {LABEL}, got the string "Digits": pods\' hostnames begin with it'],
+    ),
+    "name with a dot": (
+        job("metadata", "name", value="a.b"),
+        [f'metadata.name: {LABEL}, got the string "a.b": pods\' hostnames begin with it'],
+    ),
+    "name that is a number": (
+        job("metadata", "name", value=5),
+        ["metadata.name: must be a string, got 5; put it in quotes"],
+    ),
+    "namespace with a slash": (
+        job("metadata", "namespace", value="a/b"),
+        [f'metadata.namespace: {LABEL}, got the string "a/b"'],
+    ),
+    "unknown metadata": (
+        job("metadata", "label", value={}),
+        ["metadata.label: unknown field; did you mean `labels`?"],
+    ),
+    "spec is a list": (job("spec", value=[]), ["spec: must be a mapping, got a list"]),
+    "spec is null": (job("spec", value=None), ["spec.worker: is required"]),
+    "no replicas": (job("spec", "worker", "replicas", value=0), ["spec.worker.replicas: must be at least 1, got 0"]),
+    "negative replicas": (
+        job("spec", "worker", "replicas", value=-4),
+        ["spec.worker.replicas: must be at least 1, got -4"],
+    ),
+    "too many replicas": (
+        job("spec", "worker", "replicas", value=100_001),
+        ["spec.worker.replicas: must be at most 100000, got 100001"],
+    ),
+    "a beyond-huge number": (
+        job("spec", "worker", "replicas", value=10**5000),
+        ["spec.worker.replicas: must be at most 100000, got a huge number"],
+    ),
+    "replicas in quotes": (
+        job("spec", "worker", "replicas", value="4"),
+        ['spec.worker.replicas: must be a whole number, got the string "4"'],
+    ),
+    "replicas as a fraction": (
+        job("spec", "worker", "replicas", value=1.5),
+        ["spec.worker.replicas: must be a whole number, got 1.5"],
+    ),
+    "replicas as a truth": (
+        job("spec", "worker", "replicas", value=True),
+        ["spec.worker.replicas: must be a whole number, got true"],
+    ),
+    "processes beyond the limit": (
+        job("spec", "worker", "processesPerReplica", value=257),
+        ["spec.worker.processesPerReplica: must be at most 256, got 257"],
+    ),
+    "misspelt field": (
+        job("spec", "worker", "replica", value=1),
+        ["spec.worker.replica: unknown field; did you mean `replicas`?"],
+    ),
+    "field like no other": (job("spec", "zzz", value=1), ["spec.zzz: unknown field"]),
+    "fields of later versions": (
+        job("spec", value={**VALID["spec"], "elastic": {}, "cleanup": {"ttlSecondsAfterFinished": 5}}),
+        [
+            "spec.cleanup.ttlSecondsAfterFinished: not supported by this version",
+            "spec.elastic: not supported by this version",
+        ],
+    ),
+    "strategy of a later version": (
+        job("spec", "strategy", value="ParameterServer"),
+        ["spec.strategy: not supported by this version"],
+    ),
+    "misspelt strategy": (
+        job("spec", "strategy", value="Allreduce"),
+        ['spec.strategy: must be AllReduce, got the string "Allreduce"; did you mean AllReduce?'],
+    ),
+    "backend is a list": (
+        job("spec", "allReduce", "backend", value=["Torch"]),
+        ["spec.allReduce.backend: must be Horovod or Torch, got a list"],
+    ),
+    "Horovod's tuning for Torch": (
+        job("spec", "allReduce", value={"backend": "Torch", "timeoutSeconds": 5, "timelineFile": "t"}),
+        [
+            "spec.allReduce.timelineFile: works with backend Horovod only, and this is Torch",
+            "spec.allReduce.timeoutSeconds: works with backend Horovod only, and this is Torch",
+        ],
+    ),
+    "tuning out of bounds": (
+        job("spec", "allReduce", value={"timelineFile": "", "cycleTimeMilliseconds": 0, "timeoutSeconds": 86_401}),
+        [
+            "spec.allReduce.cycleTimeMilliseconds: must be at least 1, got 0",
+            "spec.allReduce.timelineFile: must not be empty",
+            "spec.allReduce.timeoutSeconds: must be at most 86400, got 86401",
+        ],
+    ),
+    "timeline's path too long": (
+        job("spec", "allReduce", "timelineFile", value="/" * 1025),
+        ["spec.allReduce.timelineFile: must be at most 1024 characters, got 1025"],
+    ),
+    "timeline's path a number": (
+        job("spec", "allReduce", "timelineFile", value=5),
+        ["spec.allReduce.timelineFile: must be a string, got 5"],
+    ),
+    "cleanup is a word": (
+        job("spec", "cleanup", value="All"),
+        ['spec.cleanup: must be a mapping, got the string "All"'],
+    ),
+    "no template": (job("spec", "worker", value={}), ["spec.worker.template: is required"]),
+    "template is a list": (
+        job("spec", "worker", "template", value=[]),
+        ["spec.worker.template: must be a mapping, got a list"],
+    ),
+    "template without spec": (
+        job("spec", "worker", "template", value={}),
+        ["spec.worker.template.spec: is required"],
+    ),
+    "template's spec is a word": (
+        job("spec", "worker", "template", "spec", value="x"),
+        ['spec.worker.template.spec: must be a mapping, got the string "x"'],
+    ),
+    "no containers": (
+        in_pod("containers", value=[]),
+        [f"{POD}.containers: needs at least one: the one named `trainer`, else the first, trains"],
+    ),
+    "containers left out": (
+        job("spec", "worker", "template", "spec", value={"volumes": []}),
+        [f"{POD}.containers: is required"],
+    ),
+    "a container that is a word": (
+        in_pod("containers", 1, value="x"),
+        [f'{POD}.containers[1]: must be a mapping, got the string "x"'],
+    ),
+    "container without anything": (
+        in_pod("containers", value=[{}]),
+        [
+            f"{C0}.command: is required: the agent runs it, and an image's ENTRYPOINT cannot be seen from outside",
+            f"{C0}.image: is required",
+            f"{C0}.name: is required",
+        ],
+    ),
+    "two containers of one name": (
+        in_pod("initContainers", value=[{"name": "trainer", "image": "img"}]),
+        [f'{C0}.name: "trainer" is already at {POD}.initContainers[0].name'],
+    ),
+    "the trainer is the named one, not the first": (
+        in_pod("containers", value=[{"name": "first", "image": "i"}, {"name": "trainer", "image": "i"}]),
+        [
+            f"{POD}.containers[1].command: is required: the agent runs it, and an image's ENTRYPOINT cannot be seen "
+            "from outside"
+        ],
+    ),
+    "variable set twice": (
+        in_trainer("env", value=[{"name": "A", "value": "1"}, {"name": "B"}, {"name": "A", "value": "2"}]),
+        [f'{C0}.env[2].name: "A" is already at {C0}.env[0].name'],
+    ),
+    "variable without quotes": (
+        in_trainer("env", value=[{"name": "A", "value": True}]),
+        [f"{C0}.env[0].value: must be a string, got true; put it in quotes"],
+    ),
+    "variables of the operator": (
+        in_trainer("env", value=[{"name": "TRIREME_INDEX"}, {"name": "HOROVOD_FUSION_THRESHOLD", "value": "1"}]),
+        [
+            f"{C0}.env[0].name: names with TRIREME_ are the operator's own",
+            f"{C0}.env[1].name: is set by spec.allReduce.fusionThresholdBytes; use that field",
+        ],
+    ),
+    "volumes of the operator, and one twice": (
+        in_pod("volumes", value=[{"name": n, "emptyDir": {}} for n in ("trireme-agent", "trireme-token", "a", "a")]),
+        [
+            f"{POD}.volumes[0].name: is the operator's own; choose another name",
+            f"{POD}.volumes[1].name: is the operator's own; choose another name",
+            f'{POD}.volumes[3].name: "a" is already at {POD}.volumes[2].name',
+        ],
+    ),
+    "mounts of the operator": (
+        job(
+            "spec",
+            "worker",
+            "template",
+            "spec",
+            value={
+                "volumes": [{"name": "a", "emptyDir": {}}],
+                "containers": [
+                    {
+                        **TRAINER,
+                        "volumeMounts": [
+                            {"name": "a", "mountPath": "/opt/trireme/"},
+                            {"name": "a", "mountPath": "/var/run/secrets/trireme.dev/x"},
+                            {"name": "a", "mountPath": "/opt/trireme-2"},
+                            {"name": "b", "mountPath": "/opt/trireme-2"},
+                        ],
+                    }
+                ],
+            },
+        ),
+        [
+            f"{C0}.volumeMounts[0].mountPath: /opt/trireme is the operator's own",
+            f"{C0}.volumeMounts[1].mountPath: /var/run/secrets/trireme.dev is the operator's own",
+            f'{C0}.volumeMounts[3].mountPath: "/opt/trireme-2" is already at {C0}.volumeMounts[2].mountPath',
+            f'{C0}.volumeMounts[3].name: no volume is named "b"',
+        ],
+    ),
+    "restartPolicy": (
+        in_pod("restartPolicy", value="OnFailure"),
+        [f"{POD}.restartPolicy: must be Never or left out: the operator decides what is tried again"],
+    ),
+    "names that the operator gives": (
+        in_pod("hostname", value="h"),
+        [f"{POD}.hostname: cannot be set: the operator gives every pod its own"],
+    ),
+    "a name for all pods": (
+        job("spec", "worker", "template", "metadata", value={"name": "n", "labels": {}}),
+        ["spec.worker.template.metadata.name: cannot be set: only labels and annotations are used"],
+    ),
+    "another termination message": (
+        in_trainer("terminationMessagePath", value="/tmp/x"),
+        [f"{C0}.terminationMessagePath: must be /dev/termination-log: the agent writes there"],
+    ),
+    "half a GPU": (
+        in_trainer("resources", value={"limits": {"nvidia.com/gpu": 0.5}}),
+        [f"{C0}.resources.limits[nvidia.com/gpu]: must be a whole number of GPUs, got 0.5"],
+    ),
+    "a GPU that is only requested": (
+        in_trainer("resources", value={"requests": {"nvidia.com/gpu": 1}}),
+        [f"{C0}.resources.requests[nvidia.com/gpu]: must equal limits[nvidia.com/gpu]: GPUs are not shared"],
+    ),
+    "several at once, of structure and of our own": (
+        with_value(in_trainer("comand", value=["x"]), "spec", "worker", "replicas", value=-1),
+        [
+            "spec.worker.replicas: must be at least 1, got -1",
+            f"{C0}.comand: unknown field; did you mean `command`?",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("obj", "expected"), BAD.values(), ids=BAD.keys())
+def test_every_problem_is_named(obj: Any, expected: list[str]) -> None:
+    assert problems(obj) == expected
+
+
+def test_a_server_may_know_more_metadata_than_we_do() -> None:
+    metadata = {"name": "digits", "namespace": "team", "uid": UID, "generation": 2, "fromTheFuture": {"x": 1}}
+    assert parse({**VALID, "metadata": metadata}).namespace == "team"
+
+
+def test_problems_are_sorted_and_given_once() -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse({**VALID, "metadata": {"nam": 1}, "spec": {"worker": {"template": {}}, "b": 1, "a": 1}})
+    errors = caught.value.errors
+    assert list(errors) == sorted(set(errors))
+    assert str(caught.value) == "; ".join(map(str, errors))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def found(obj: Any) -> tuple[FieldError, ...] | None:
+    """None for a valid job; anything but InvalidSpec is not caught."""
+    try:
+        parse(obj)
+    except InvalidSpec as error:
+        return error.errors
+    return None
+
+
+@given(JSON)
+def test_any_json_is_a_job_or_has_problems(obj: Any) -> None:
+    assert found(obj) != ()
+
+
+PLACES = [
+    ("metadata",),
+    ("metadata", "name"),
+    ("spec",),
+    ("spec", "worker"),
+    ("spec", "allReduce"),
+    ("spec", "strategy"),
+    ("spec", "worker", "replicas"),
+    ("spec", "worker", "template"),
+    ("spec", "worker", "template", "metadata"),
+    ("spec", "worker", "template", "spec"),
+    *(("spec", "worker", "template", "spec", field) for field in ("containers", "volumes", "initContainers")),
+    *(
+        ("spec", "worker", "template", "spec", "containers", 0, field)
+        for field in ("name", "env", "command", "resources", "volumeMounts", "readinessProbe")
+    ),
+]
+
+
+@given(st.sampled_from(PLACES), JSON)
+def test_any_json_at_any_place_is_a_job_or_has_problems(place: tuple[str | int, ...], value: Any) -> None:
+    assert found(job(*place, value=value)) != ()
