@@ -6,6 +6,7 @@ function is refused when it is compiled, so that no rule is ever silently skippe
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -50,11 +51,21 @@ def _find(text: str, pattern: str) -> str:
     return match[0] if match else ""
 
 
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 _FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     **{name: call for name, call in EXTENSIONS["strings"].items() if name not in ("strings.quote", "reverse")},
     **EXTENSIONS["sets"],
     "indexOf": _index_of,
     "lastIndexOf": _last_index_of,
+    "isIP": _is_ip,
+    "matches": lambda text, pattern: re.search(pattern, text) is not None,
     "isSorted": lambda items: all(a <= b for a, b in pairwise(items)),
     "sum": lambda items: sum(items),
     "min": lambda items: min(items),

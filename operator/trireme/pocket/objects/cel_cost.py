@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from trireme.pocket.objects.cel_syntax import Expression, is_macro
-from trireme.pocket.objects.escaping import escaped
+from trireme.pocket.objects.escaping import spellings
 
 RULE_BUDGET: Final = 10_000_000
 SCHEMA_BUDGET: Final = 100_000_000
 REQUEST_BYTES: Final = 3 * 1024 * 1024
 _PER_CHARACTER: Final = 0.1
+_PER_PATTERN_CHARACTER: Final = 0.25
+_KEY: Final[Mapping[str, Any]] = {"type": "string", "maxLength": 0}  # Kubernetes counts a map's keys as free, too
 _SCANS: Final = frozenset({
     "startsWith", "endsWith", "contains", "matches", "find", "findAll", "indexOf", "lastIndexOf", "lowerAscii",
     "upperAscii", "replace", "split", "substring", "trim", "isSorted", "sum", "min", "max", "join",
@@ -83,7 +85,7 @@ def _cost(expression: Expression, scope: Mapping[str, Mapping[str, Any]]) -> _Co
     match expression.kind:
         case "literal":
             text = expression.name[-1:] in "'\""
-            return _Cost({"type": "string", "maxLength": len(expression.name)} if text else _ANY, 0)
+            return _Cost({"type": "string", "enum": [expression.name]} if text else _ANY, 0)
         case "name":
             return _Cost(scope.get(expression.name, _ANY), 1)
         case "select":
@@ -101,7 +103,7 @@ def _cost(expression: Expression, scope: Mapping[str, Mapping[str, Any]]) -> _Co
         compared = max(sizes, default=0) if expression.name in ("in", "+") else min(sizes, default=0)
         units += compared if expression.name == "in" else compared * _PER_CHARACTER
     elif expression.name in _SCANS and sizes:
-        pattern = sizes[1] * _PER_CHARACTER if expression.name == "matches" and len(sizes) > 1 else 1
+        pattern = sizes[1] * _PER_PATTERN_CHARACTER if expression.name == "matches" and len(sizes) > 1 else 1.0
         units += sizes[0] * _PER_CHARACTER * max(1.0, pattern)
     if expression.name in _SAME_TYPE:
         return _Cost(parts[0].schema, units)
@@ -112,7 +114,7 @@ def _macro(expression: Expression, scope: Mapping[str, Mapping[str, Any]]) -> _C
     receiver, variable, *body = expression.parts
     target = _cost(receiver, scope)
     listed = target.schema.get("type") == "array"
-    element = _items(target.schema) if listed else {"type": "string"}
+    element = _items(target.schema) if listed else _KEY
     inner = {**scope, variable.name: element}
     times = largest(target.schema)
     steps = [_cost(part, inner) for part in body]
@@ -126,7 +128,7 @@ def _macro(expression: Expression, scope: Mapping[str, Mapping[str, Any]]) -> _C
 
 def _field(schema: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     for own, below in schema.get("properties", {}).items():
-        if escaped(own) == name:
+        if name in spellings(own):
             found: Mapping[str, Any] = below
             return found
     additional = schema.get("additionalProperties")

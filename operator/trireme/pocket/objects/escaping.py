@@ -12,8 +12,8 @@ _KEYWORDS: Final = frozenset({
 _ESCAPES: Final = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 
 
-def escaped(name: str) -> str:
-    """`a-b` -> `a__dash__b`, `namespace` -> `__namespace__`; most names stay what they are."""
+def spellings(name: str) -> tuple[str, ...]:
+    """`a-b` -> `a__dash__b`; a keyword such as `namespace` reads as `__namespace__` or as itself."""
     if name in _KEYWORDS:
-        return f"__{name}__"
-    return re.sub(r"__|[./-]", lambda match: _ESCAPES[match[0]], name)
+        return f"__{name}__", name
+    return (re.sub(r"__|[./-]", lambda match: _ESCAPES[match[0]], name),)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from trireme.pocket.objects.causes import Cause, child, duplicate, forbidden, invalid, required
 from trireme.pocket.objects.cel import Rule, RuleError, evaluate, nothing, some
-from trireme.pocket.objects.escaping import escaped
+from trireme.pocket.objects.escaping import spellings
 from trireme.pocket.objects.formats import parse_bytes, parse_duration, parse_time
 from trireme.pocket.objects.structural import ABSENT, Node, same
 from trireme.pocket.objects.validation import correlated, field_of
@@ -90,7 +90,7 @@ def typed(node: Node, value: Any, *, resource: bool = False) -> Any:
         seen: dict[str, Any] = {}
         for name, item in value.items():
             if (below := node.properties.get(name)) is not None:
-                seen[escaped(name)] = typed(below, item, resource=below.embedded)
+                seen |= dict.fromkeys(spellings(name), typed(below, item, resource=below.embedded))
             elif node.additional is not None:
                 seen[name] = typed(node.additional, item)
         return {**seen, **_identity(value)} if resource else seen

@@ -246,7 +246,7 @@ INTEGERS = {"type": "array", "maxItems": 5, "items": {"type": "integer"}}
         (ruled("self.isSorted() && self.sum() == 3", **INTEGERS | {"kind": "array"}), [1, 2]),
         (ruled("self > 2.5", "number"), 3),
         (ruled("self.lowerAscii() == 'abc' && self.matches('^A')", "string"), "ABC"),
-        (ruled("self.__dash__a == 1 && self.__namespace__ == 2", properties={"-a": {"type": "integer"}, "namespace": {"type": "integer"}}), {"-a": 1, "namespace": 2}),
+        (ruled("self.__dash__a == 1 && self.__namespace__ == 2 && self.namespace == 2", properties={"-a": {"type": "integer"}, "namespace": {"type": "integer"}}), {"-a": 1, "namespace": 2}),
         (ruled("self < timestamp('2027-01-01T00:00:00Z')", "string", format="date-time"), "2026-01-01T00:00:00Z"),
         (ruled("self == duration('90m')", "string", format="duration"), "1h30m"),
         (ruled("!has(self.hidden)", **{"x-kubernetes-preserve-unknown-fields": True}), {"hidden": 1}),
