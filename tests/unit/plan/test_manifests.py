@@ -1,0 +1,256 @@
+"""manifests: whole objects, what wins over the user's template, and what is left as the user wrote it."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.jobs import TRAINER, UID, VALID, in_pod, in_trainer, job, with_value
+from trireme.contract.environ import RESERVED, PodEnvironment
+from trireme.plan import manifests
+from trireme.plan.plan import Plan
+from trireme.plan.planner import plan
+from trireme.spec.kubernetes_schema import check
+from trireme.spec.parse import parse
+
+AGENT = "0123456789abcdef"
+
+
+def planned(obj: Any = VALID, attempt: int = 0) -> Plan:
+    metadata = {**obj["metadata"], "uid": UID, "namespace": "team"}
+    return plan(parse({**obj, "metadata": metadata}), attempt=attempt, agent=AGENT)
+
+
+def pod(obj: Any = VALID, index: int = 1, attempt: int = 0) -> Any:
+    made = planned(obj, attempt)
+    return manifests.pod(made, made.pods[index])
+
+
+def values(container: Any) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}
+
+
+OWNER = {
+    "apiVersion": "trireme.dev/v1alpha1",
+    "kind": "TrainingJob",
+    "name": "digits",
+    "uid": UID,
+    "controller": True,
+    "blockOwnerDeletion": True,
+}
+LABELS = {"app.kubernetes.io/managed-by": "trireme", "trireme.dev/job": "digits"}
+
+
+def test_a_whole_pod() -> None:
+    made = planned(attempt=2)
+    assert manifests.pod(made, made.pods[1]) == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "digits-worker-1",
+            "namespace": "team",
+            "labels": {**LABELS, "trireme.dev/role": "worker", "trireme.dev/index": "1", "trireme.dev/attempt": "2"},
+            "annotations": {"trireme.dev/plan": made.digest},
+            "ownerReferences": [OWNER],
+        },
+        "spec": {
+            "hostname": "digits-worker-1",
+            "subdomain": "tj-digits",
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "containers": [
+                {
+                    "name": "trainer",
+                    "image": "img",
+                    "command": ["python3", "/opt/trireme/agent.pyz", "--", "python3", "train.py"],
+                    "env": [
+                        {"name": "TRIREME_ROLE", "value": "worker"},
+                        {"name": "TRIREME_INDEX", "value": "1"},
+                        {"name": "TRIREME_SLOTS", "value": "1"},
+                        {"name": "TRIREME_ATTEMPT", "value": "2"},
+                        {"name": "TRIREME_JOB", "value": "digits"},
+                        {"name": "TRIREME_NAMESPACE", "value": "team"},
+                        {"name": "TRIREME_REPLICAS", "value": "2"},
+                        {"name": "TRIREME_BACKEND", "value": "Horovod"},
+                        {"name": "TRIREME_COORDINATOR", "value": "digits-worker-0.tj-digits.team.svc:7070"},
+                        {"name": "TRIREME_TOKEN_FILE", "value": "/var/run/secrets/trireme.dev/token"},
+                        {"name": "TRIREME_JOIN_SECONDS", "value": "600"},
+                        {"name": "TRIREME_GRACE_SECONDS", "value": "25"},
+                        {"name": "HOROVOD_GLOO_TIMEOUT_SECONDS", "value": "600"},
+                        {"name": "TRIREME_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                        {"name": "TRIREME_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+                        {"name": "TRIREME_NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+                    ],
+                    "volumeMounts": [
+                        {"name": "trireme-agent", "mountPath": "/opt/trireme", "readOnly": True},
+                        {"name": "trireme-token", "mountPath": "/var/run/secrets/trireme.dev", "readOnly": True},
+                    ],
+                }
+            ],
+            "volumes": [
+                {
+                    "name": "trireme-agent",
+                    "configMap": {
+                        "name": "trireme-agent-0123456789ab",
+                        "defaultMode": 0o444,
+                        "items": [{"key": "agent.pyz", "path": "agent.pyz"}],
+                    },
+                },
+                {
+                    "name": "trireme-token",
+                    "secret": {
+                        "secretName": "digits-token-11111111",
+                        "defaultMode": 0o444,
+                        "items": [{"key": "token", "path": "token"}],
+                    },
+                },
+            ],
+        },
+    }
+
+
+def test_the_agent_can_read_its_environment() -> None:
+    made = pod()["spec"]["containers"][0]
+    downward = {variable["name"]: "x" for variable in made["env"] if "valueFrom" in variable}
+    assert {variable["name"] for variable in made["env"]} >= RESERVED
+    read = PodEnvironment.read(values(made) | downward)
+    assert (read.index, read.replicas, read.coordinator) == (1, 2, "digits-worker-0.tj-digits.team.svc:7070")
+
+
+def test_our_labels_and_annotations_win_and_others_stay() -> None:
+    metadata = {
+        "labels": {"team": "a", "trireme.dev/index": "99"},
+        "annotations": {"note": "b", "trireme.dev/plan": "x"},
+    }
+    written = pod(job("spec", "worker", "template", "metadata", value=metadata))["metadata"]
+    assert (written["labels"]["team"], written["labels"]["trireme.dev/index"]) == ("a", "1")
+    assert written["annotations"] == {"note": "b", "trireme.dev/plan": planned_digest(metadata)}
+
+
+def planned_digest(metadata: Any) -> str:
+    return planned(job("spec", "worker", "template", "metadata", value=metadata)).digest
+
+
+def test_everything_else_of_the_template_stays() -> None:
+    shm = {"name": "shm", "emptyDir": {"medium": "Memory"}}
+    sidecar = {"name": "proxy", "image": "proxy", "env": [{"name": "A", "value": "1"}]}
+    mount = {"name": "shm", "mountPath": "/dev/shm"}
+    obj = job(
+        *("spec", "worker", "template", "spec"),
+        value={
+            "nodeSelector": {"gpu": "a100"},
+            "activeDeadlineSeconds": 60,
+            "automountServiceAccountToken": True,
+            "enableServiceLinks": True,
+            "volumes": [shm],
+            "containers": [
+                sidecar,
+                {**TRAINER, "args": ["--epochs", "3"], "env": [{"name": "A", "value": "2"}], "volumeMounts": [mount]},
+            ],
+        },
+    )
+    spec = pod(obj)["spec"]
+    trainer = spec["containers"][1]
+    assert spec["containers"][0] == sidecar
+    assert (trainer["args"], trainer["env"][-1]) == (["--epochs", "3"], {"name": "A", "value": "2"})
+    assert (trainer["volumeMounts"][0], spec["volumes"][0]) == (mount, shm)
+    assert (spec["nodeSelector"], spec["activeDeadlineSeconds"]) == ({"gpu": "a100"}, 60)
+    assert (spec["automountServiceAccountToken"], spec["enableServiceLinks"]) == (True, True)
+
+
+GRACE = {
+    "Kubernetes' default": (VALID, "25"),
+    "as the template says": (in_pod("terminationGracePeriodSeconds", value=600), "595"),
+    "half of a short one": (in_pod("terminationGracePeriodSeconds", value=5), "3"),
+    "none": (in_pod("terminationGracePeriodSeconds", value=0), "0"),
+}
+
+
+@pytest.mark.parametrize(("obj", "seconds"), GRACE.values(), ids=GRACE.keys())
+def test_the_agent_keeps_a_part_of_the_grace_period(obj: Any, seconds: str) -> None:
+    assert values(pod(obj)["spec"]["containers"][0])["TRIREME_GRACE_SECONDS"] == seconds
+
+
+def test_the_service() -> None:
+    assert manifests.service(planned()) == {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "tj-digits", "namespace": "team", "labels": LABELS, "ownerReferences": [OWNER]},
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": LABELS,
+            "ports": [{"name": "coordinator", "port": 7070}],
+        },
+    }
+
+
+def test_the_token() -> None:
+    assert manifests.token_secret(planned(), "abc") == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": "digits-token-11111111",
+            "namespace": "team",
+            "labels": LABELS,
+            "ownerReferences": [OWNER],
+        },
+        "type": "Opaque",
+        "immutable": True,
+        "stringData": {"token": "abc"},
+    }
+
+
+def test_the_agent_belongs_to_its_namespace() -> None:
+    written = manifests.agent_config_map("team", b"\x00zip", AGENT)
+    assert base64.b64decode(written.pop("binaryData")["agent.pyz"]) == b"\x00zip"
+    assert written == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "trireme-agent-0123456789ab",
+            "namespace": "team",
+            "labels": {"app.kubernetes.io/managed-by": "trireme"},
+        },
+        "immutable": True,
+    }
+
+
+def test_writing_changes_neither_job_nor_plan() -> None:
+    made = planned(in_trainer("env", value=[{"name": "A", "value": "1"}]))
+    before = copy.deepcopy(made)
+    for each in made.pods:
+        manifests.pod(made, each)
+    assert made == before
+
+
+ENVIRONMENT = st.dictionaries(st.from_regex(r"[A-Z]{1,5}", fullmatch=True), st.text(max_size=5), max_size=3)
+VOLUMES = st.lists(st.sampled_from(["data", "shm", "code"]), unique=True, max_size=3)
+
+
+@given(environment=ENVIRONMENT, volumes=VOLUMES, replicas=st.integers(1, 3), gpus=st.integers(0, 8))
+def test_every_object_is_one_that_kubernetes_takes(
+    environment: dict[str, str], volumes: list[str], replicas: int, gpus: int
+) -> None:
+    trainer = {
+        **TRAINER,
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "volumeMounts": [{"name": name, "mountPath": f"/mnt/{name}"} for name in volumes],
+        "resources": {"limits": {"nvidia.com/gpu": gpus}},
+    }
+    obj = job("spec", "worker", "replicas", value=replicas)
+    obj = with_value(obj, *("spec", "worker", "template", "spec", "containers", 0), value=trainer)
+    obj = with_value(
+        obj,
+        *("spec", "worker", "template", "spec", "volumes"),
+        value=[{"name": name, "emptyDir": {}} for name in volumes],
+    )
+    made = planned(obj)
+    written = [manifests.pod(made, each) for each in made.pods]
+    written += [manifests.service(made), manifests.token_secret(made, "t"), manifests.agent_config_map("n", b"", AGENT)]
+    assert [problem for item in written for problem in check(item["kind"], item, item["kind"])] == []

@@ -1,0 +1,133 @@
+"""plan: dense ranks, one digest for one meaning, and nothing copied that can be shared."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.jobs import VALID, in_trainer, job, with_value
+from trireme.contract.ranks import places
+from trireme.plan import manifests
+from trireme.plan.plan import Plan, PodPlan
+from trireme.plan.planner import plan
+from trireme.spec.parse import parse
+
+AGENT = "0123456789abcdef"
+
+
+def planned(obj: Any = VALID, attempt: int = 0, agent: str = AGENT) -> Plan:
+    return plan(parse(obj), attempt=attempt, agent=agent)
+
+
+def test_one_pod_for_each_replica() -> None:
+    assert planned(job("spec", "worker", "processesPerReplica", value=4)).pods == (
+        PodPlan("worker", 0, 4, "digits-worker-0"),
+        PodPlan("worker", 1, 4, "digits-worker-1"),
+    )
+
+
+def limits(**amounts: Any) -> Any:
+    return in_trainer("resources", value={"limits": {name.replace("_", "/"): a for name, a in amounts.items()}})
+
+
+SLOTS = {
+    "nothing said": (VALID, 1),
+    "one for each GPU": (limits(**{"nvidia.com_gpu": 8, "memory": "1Gi"}), 8),
+    "an amount in quotes": (limits(**{"amd.com_gpu": "4"}), 4),
+    "any vendor": (limits(**{"example.org_gpu": 2}), 2),
+    "no GPU": (limits(**{"nvidia.com_gpu": 0}), 1),
+    "said, whatever the GPUs": (
+        with_value(limits(**{"nvidia.com_gpu": 8}), "spec", "worker", "processesPerReplica", value=2),
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize(("obj", "slots"), SLOTS.values(), ids=SLOTS.keys())
+def test_processes_of_a_pod(obj: Any, slots: int) -> None:
+    assert [pod.slots for pod in planned(obj).pods] == [slots, slots]
+
+
+TUNING = {
+    "Horovod's defaults": ({}, (("HOROVOD_GLOO_TIMEOUT_SECONDS", "600"),)),
+    "all of Horovod's tuning": (
+        {"timeoutSeconds": 60, "fusionThresholdBytes": 0, "cycleTimeMilliseconds": 5, "timelineFile": "/t.json"},
+        (
+            ("HOROVOD_GLOO_TIMEOUT_SECONDS", "60"),
+            ("HOROVOD_FUSION_THRESHOLD", "0"),
+            ("HOROVOD_CYCLE_TIME", "5"),
+            ("HOROVOD_TIMELINE", "/t.json"),
+        ),
+    ),
+    "Torch needs none": ({"backend": "Torch"}, ()),
+}
+
+
+@pytest.mark.parametrize(("tuning", "expected"), TUNING.values(), ids=TUNING.keys())
+def test_tuning_becomes_variables(tuning: Any, expected: tuple[tuple[str, str], ...]) -> None:
+    made = planned(job("spec", "allReduce", value=tuning))
+    variables = manifests.pod(made, made.pods[0])["spec"]["containers"][0]["env"]
+    assert made.environment == expected
+    assert [(v["name"], v["value"]) for v in variables if v["name"].startswith("HOROVOD")] == list(expected)
+
+
+@given(st.integers(1, 40), st.integers(1, 16))
+def test_ranks_are_dense(replicas: int, processes: int) -> None:
+    worker = {**VALID["spec"]["worker"], "replicas": replicas, "processesPerReplica": processes}
+    pods = planned(job("spec", "worker", value=worker)).pods
+    assert [pod.index for pod in pods] == list(range(replicas))
+    members = places([pod.slots for pod in pods])
+    assert [place.rank for member in members for place in member] == list(range(replicas * processes))
+
+
+def test_the_order_of_keys_does_not_matter() -> None:
+    turned = json.loads(json.dumps(VALID), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    assert list(turned) != list(VALID)
+    assert planned(turned).digest == planned().digest
+
+
+def test_the_digest_is_the_same_on_every_machine() -> None:
+    """A constant on purpose: an operator that is restarted, or upgraded without new manifests, replaces no pod."""
+    assert planned().digest == "d92a56ad1c57df72"
+
+
+SAME = {
+    "another attempt": lambda: planned(attempt=3),
+    "another cleanup": lambda: planned(job("spec", "cleanup", value={"pods": "All"})),
+    "a default that is spelt out": lambda: planned(job("spec", "allReduce", value={"backend": "Horovod"})),
+    "another generation": lambda: planned(job("metadata", "generation", value=9)),
+}
+
+OTHER = {
+    "replicas": lambda: planned(job("spec", "worker", "replicas", value=3)),
+    "processes": lambda: planned(job("spec", "worker", "processesPerReplica", value=2)),
+    "command": lambda: planned(in_trainer("command", value=["x"])),
+    "labels": lambda: planned(job("spec", "worker", "template", "metadata", value={"labels": {"a": "b"}})),
+    "backend": lambda: planned(job("spec", "allReduce", value={"backend": "Torch"})),
+    "tuning": lambda: planned(job("spec", "allReduce", value={"timeoutSeconds": 5})),
+    "agent": lambda: planned(agent="fedcba9876543210"),
+    "job": lambda: planned(job("metadata", "uid", value="another")),
+}
+
+
+@pytest.mark.parametrize("make", SAME.values(), ids=SAME.keys())
+def test_the_digest_stays(make: Any) -> None:
+    assert make().digest == planned().digest
+
+
+@pytest.mark.parametrize("make", OTHER.values(), ids=OTHER.keys())
+def test_the_digest_changes(make: Any) -> None:
+    assert make().digest != planned().digest
+
+
+def test_ten_thousand_pods_share_one_template() -> None:
+    made = planned(job("spec", "worker", "replicas", value=10_000))
+    written = [manifests.pod(made, pod) for pod in made.pods]
+    first, last = written[0]["spec"], written[-1]["spec"]
+    assert len({pod["metadata"]["name"] for pod in written}) == 10_000
+    assert last["volumes"] is first["volumes"]
+    assert last["containers"][0]["volumeMounts"] is first["containers"][0]["volumeMounts"]
+    assert all(a is b for a, b in zip(first["containers"][0]["env"][4:], last["containers"][0]["env"][4:], strict=True))
