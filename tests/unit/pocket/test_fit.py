@@ -6,7 +6,6 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-
 from trireme.pocket.fit import Unschedulable, fit, requests, usage
 
 GPU = "nvidia.com/gpu"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 import pytest
-
 from trireme.pocket.kubelet import addresses as module
 from trireme.pocket.kubelet.addresses import Addresses, NoAddress
 from trireme.pocket.kubelet.rewriting import HostName

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from trireme.pocket.kubelet.admission import not_enforced, refusals
 
 MAIN = {"name": "main", "image": "busybox", "command": ["true"]}
@@ -64,7 +63,7 @@ def test_refusals(refused: dict[str, Any], reasons: list[str]) -> None:
                       "spec.containers[0].resources.limits.cpu"], id="the restricted profile"),
         pytest.param(pod({"volumeMounts": [{"name": "h", "mountPath": "/h", "readOnly": True},
                                            {"name": "c", "mountPath": "/c", "readOnly": True}]},
-                         volumes=[{"name": "h", "hostPath": {"path": "/h"}}, {"name": "c", "configMap": {"name": "c"}}]),
+                         volumes=[{"name": "h", "hostPath": {"path": "/h"}}, {"name": "c", "configMap": {}}]),
                      ["spec.containers[0].volumeMounts[0].readOnly"], id="a folder of the machine, read-only"),
     ],
 )  # fmt: skip

@@ -6,7 +6,6 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
-
 from trireme.pocket.kubelet.environment import (
     ConfigurationError,
     PodFacts,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from trireme.pocket.kubelet.podstatus import (
     ContainerRecord,
     PodRecord,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from trireme.pocket.kubelet.rewriting import HostName, HostNames, Paths
 
 MOUNTS = Paths({"/data": "/tmp/v/data", "/data/cache/": "/tmp/v/cache", "/tmp": "/tmp/v/tmp"})

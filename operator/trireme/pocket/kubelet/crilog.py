@@ -24,6 +24,12 @@ class Writer:
         self._size = self._file.tell()
         self._rest: dict[str, bytes] = {}
 
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
     def write(self, stream: str, data: bytes, at: int) -> None:
         """Appends output of `stdout` or `stderr` read at `at` (Unix nanoseconds); no data is the stream's end."""
         head = f"{timestamp(at)} {stream} ".encode()

@@ -41,10 +41,10 @@ class Launch:
 
 
 class Shim:
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, log: crilog.Writer) -> None:
         self._launch = launch
+        self._log = log
         self._selector = selectors.DefaultSelector()
-        self._log = crilog.Writer(launch.log)
         self._main = 0
         self._status: int | None = None
         self._oom = False
@@ -194,7 +194,9 @@ def main() -> None:
         if not data:  # the kubelet is gone already
             return
         line += data
-    Shim(Launch(**json.loads(line))).run()
+    launch = Launch(**json.loads(line))
+    with crilog.Writer(launch.log) as log:
+        Shim(launch, log).run()
 
 
 if __name__ == "__main__":
