@@ -9,6 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from trireme.pocket.apiserver import bodies, errors, pods, reviews
+from trireme.pocket.apiserver.builtin import wire
+from trireme.pocket.apiserver.builtin.rules import BuiltInRules
+from trireme.pocket.apiserver.builtin.shapes import META
 from trireme.pocket.apiserver.deletion import delete, for_member
 from trireme.pocket.apiserver.kinds import Kind
 from trireme.pocket.apiserver.operations import Operations, Written, decoded
@@ -91,7 +94,7 @@ class Handlers:
         if kind.namespaced and target.namespace is None:
             raise errors.method_not_allowed("POST")
         options = write_options(request.query, request.user_agent)
-        body = bodies.parse_object(request.body, request.media)
+        body = _parsed(request)
         if "get" not in kind.verbs:
             decoded(kind, body, options)
             return Answer(_encode(reviews.answer(body)), 201)
@@ -102,7 +105,7 @@ class Handlers:
     def _update(self, request: Request, subresource: str) -> Answer:
         target = request.target
         options = write_options(request.query, request.user_agent, "UpdateOptions")
-        body = bodies.parse_object(request.body, request.media)
+        body = _parsed(request)
         if subresource == "scale":
             return self._scale(request, body)
         written = self._operations.update(request.kind, target.namespace, target.name, body, options, subresource)
@@ -165,7 +168,7 @@ class Handlers:
 
     def _bind(self, request: Request) -> Answer:
         record = self._record(request)
-        binding = bodies.parse_object(request.body, request.media)
+        binding = _parsed(request, "io.k8s.api.core.v1.Binding")
         pod = pods.bound(record.value, binding, self._operations.clock())
         self._store.put(request.kind.resource, record.key, pod)
         return Answer(_encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}), 201)
@@ -173,7 +176,7 @@ class Handlers:
     def _evict(self, request: Request) -> Answer:
         """An eviction is a deletion with the pod's own grace; disruption budgets are kept, not enforced."""
         record = self._record(request)
-        eviction = bodies.parse_object(request.body, request.media)
+        eviction = _parsed(request, "io.k8s.api.policy.v1.Eviction")
         options = delete_options(request.query, eviction.get("deleteOptions"))
         delete(self._store, self._operations.clock, request.kind, record, options)
         return Answer(_encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}), 201)
@@ -189,7 +192,7 @@ class Handlers:
         return self._operations.read(request.kind, request.target.namespace, request.target.name)
 
     def _delete_options(self, request: Request) -> DeleteOptions:
-        body = bodies.parse_object(request.body, request.media) if request.body else None
+        body = _parsed(request, f"{META}DeleteOptions") if request.body else None
         return delete_options(request.query, body)
 
     def _presenter(self, request: Request) -> Presenter:
@@ -222,6 +225,20 @@ def patched(kind: Kind, media: str, obj: Object, patch: Any) -> Object:
     if not isinstance(result, dict):
         raise errors.unprocessable("the patch leaves no object")
     return result
+
+
+def _parsed(request: Request, shape_name: str = "") -> Object:
+    """The body, also where it is protobuf: of the request's kind, or of the shape named. Raises ApiError (400, 415)."""
+    if request.media != wire.MEDIA_TYPE:
+        return bodies.parse_object(request.body, request.media)
+    if not shape_name and isinstance(request.kind.rules, BuiltInRules):
+        shape_name = request.kind.rules.shape_name
+    if not wire.known(shape_name):
+        raise errors.unsupported_media_type(request.media, (bodies.JSON, bodies.YAML))
+    try:
+        return wire.decode(request.body, shape_name)
+    except wire.WireError as error:
+        raise errors.bad_request(str(error)) from error
 
 
 def _scale_paths(kind: Kind) -> Any:
