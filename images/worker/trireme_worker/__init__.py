@@ -1,0 +1,8 @@
+"""What runs inside every pod of a job: the agent, the coordinator on worker 0, and `report` for user code.
+
+Importing it costs user code next to nothing: only `report` and the standard library come with it.
+"""
+
+from trireme_worker.reporter import report
+
+__all__ = ["report"]

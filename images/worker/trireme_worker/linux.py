@@ -1,0 +1,43 @@
+"""Two switches of prctl(2), so that no process outlives its agent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt_orphans() -> None:
+    """Descendants whose parent ends become children of this process, so that it finds them. Raises OSError."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """For a new child, before exec: the kernel kills it when the agent dies. `parent` is the agent's process id."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)  # the agent died before the switch was set
+
+
+def children() -> list[int]:
+    """Process ids of this process's children, adopted ones included."""
+    me = os.getpid()
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdecimal() and _parent(entry) == me]
+
+
+def _parent(pid: str) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return None  # it ended meanwhile
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option} failed")

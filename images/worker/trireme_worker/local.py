@@ -1,0 +1,78 @@
+"""The agent's endpoint inside the pod, on 127.0.0.1: Horovod's key-value store and the user code's reports.
+
+Horovod's client can send no token, so its paths `/<scope>/<key>` are open to whoever is inside the pod; reports need
+the pod's key.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from http import HTTPStatus
+
+from trireme.contract import codec, wire
+from trireme_worker.link import Lost
+from trireme_worker.rendezvous import Rendezvous
+from trireme_worker.server import Refused, Request, Response, Server
+
+ADDRESS = "127.0.0.1"
+"""Horovod's client speaks IPv4 only."""
+CONNECTIONS_PER_SLOT = 32
+SPARE_CONNECTIONS = 32
+
+
+class LocalService:
+    """`reported(report)` is called in the loop for every report."""
+
+    def __init__(self, slots: int, reported: Callable[[wire.Report], None]) -> None:
+        self.key = secrets.token_hex(32)
+        self.rendezvous: Rendezvous | None = None
+        """Set when a generation has formed."""
+        self._reported = reported
+        self._server = Server(self, connections=CONNECTIONS_PER_SLOT * slots + SPARE_CONNECTIONS)
+
+    async def start(self) -> None:
+        await self._server.start(ADDRESS, 0)
+
+    async def close(self) -> None:
+        if self.rendezvous is not None:
+            self.rendezvous.close()
+        await self._server.close()
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    @property
+    def url(self) -> str:
+        return f"http://{ADDRESS}:{self.port}"
+
+    def authorized(self, path: str, authorization: str) -> bool:
+        return not path.startswith(wire.PATH_PREFIX + "/") or wire.authorized(authorization, self.key)
+
+    async def answer(self, request: Request) -> Response:
+        if request.path == wire.REPORT_PATH:
+            if request.method != "POST":
+                raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path} takes no {request.method}")
+            self._reported(codec.decode(wire.Report, request.body))
+            return Response()
+        parts = request.segments()
+        if self.rendezvous is None or len(parts) != 2:
+            raise Refused(HTTPStatus.NOT_FOUND, "there is no such path")
+        try:
+            return await _store(self.rendezvous, request.method, *parts, request.body)
+        except Lost as error:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
+
+
+async def _store(rendezvous: Rendezvous, method: str, scope: str, key: str, body: bytes) -> Response:
+    if method == "GET":
+        value = rendezvous.get(scope, key)
+        return Response(status=HTTPStatus.NOT_FOUND) if value is None else Response(value)
+    if method == "PUT":
+        await rendezvous.put(scope, key, body)
+    elif method == "DELETE":
+        await rendezvous.delete(scope)
+    else:
+        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"the store takes no {method}")
+    return Response()

@@ -1,0 +1,170 @@
+"""The ranks' output on its way to the pod's: whole lines, each behind its rank, and never a rank that waits.
+
+The pod's stdout may be a pipe that nobody reads for a while. A thread of its own writes to it; when it falls too far
+behind, lines are lost and counted, because a training step is worth more than a log line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import os
+import threading
+from typing import IO
+
+BUFFER_BYTES = 8 * 1024 * 1024
+"""Most that waits for a slow reader before lines are lost."""
+LINE_BYTES = 64 * 1024
+"""A longer line is cut into lines of this length."""
+READ_BYTES = 64 * 1024
+TAIL_LINES = 40
+TAIL_LINE_BYTES = 1024
+CLOSE_SECONDS = 2.0
+"""What a slow reader gets at the end to take the rest."""
+
+
+class Writer:
+    """Writes lines to a file descriptor from a thread; `write` never blocks."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lines: collections.deque[bytes] = collections.deque()
+        self._size = 0
+        self._lost = 0
+        self._closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=f"writer-{fd}", daemon=True)
+        self._thread.start()
+
+    def write(self, line: bytes) -> None:
+        with self._changed:
+            if self._size + len(line) > BUFFER_BYTES:
+                self._lost += 1
+                return
+            self._lines.append(line)
+            self._size += len(line)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Waits up to CLOSE_SECONDS for the rest to be written."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        while chunk := self._next():
+            with contextlib.suppress(OSError):  # nobody reads any more: the training goes on
+                _write_all(self._fd, chunk)
+
+    def _next(self) -> bytes:
+        """All that waits, as one piece; empty when it was the last."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._lines or self._lost or self._closing)
+            chunk = b"".join(self._lines)
+            self._lines.clear()
+            self._size = 0
+            if self._lost:
+                chunk += b"[agent] %d lines lost: the reader of the log is too slow\n" % self._lost
+                self._lost = 0
+        return chunk
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+class Lines:
+    """Bytes in, whole lines out (without their newline)."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        while len(self._rest) >= LINE_BYTES:
+            lines.append(self._rest[:LINE_BYTES])
+            self._rest = self._rest[LINE_BYTES:]
+        return lines
+
+    def flush(self) -> list[bytes]:
+        rest, self._rest = self._rest, b""
+        return [rest] if rest else []
+
+
+class Tail:
+    """The last lines of one rank, for its failure."""
+
+    def __init__(self) -> None:
+        self._lines: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
+        self.last_error = ""
+        """The last line on stderr that says something: of a Python traceback, the exception."""
+
+    def add(self, line: bytes, is_error: bool) -> None:
+        shown = line.rstrip(b"\r").rpartition(b"\r")[2]  # of a progress bar, its last state
+        text = shown[:TAIL_LINE_BYTES].decode(errors="replace")
+        self._lines.append(text)
+        if is_error and text.strip():
+            self.last_error = text.strip()
+
+    def lines(self) -> tuple[str, ...]:
+        return tuple(self._lines)
+
+
+class Pipe:
+    """One rank's stdout or stderr: read when the loop says so, split, prefixed, handed to the writer."""
+
+    def __init__(self, file: IO[bytes], prefix: bytes, writer: Writer, tail: Tail, *, is_error: bool) -> None:
+        self._file = file
+        self._prefix = prefix
+        self._writer = writer
+        self._tail = tail
+        self._is_error = is_error
+        self._lines = Lines()
+        os.set_blocking(file.fileno(), False)
+        asyncio.get_running_loop().add_reader(file.fileno(), self._read)
+
+    def drain(self) -> None:
+        """Takes what is there. Another process may hold the other end: there may be no end to wait for."""
+        while not self._file.closed and self._read():
+            pass
+        self._emit(self._lines.flush())
+
+    def close(self) -> None:
+        if not self._file.closed:
+            asyncio.get_running_loop().remove_reader(self._file.fileno())
+            self._file.close()
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._file.fileno(), READ_BYTES)
+        except BlockingIOError:
+            return False
+        self._emit(self._lines.feed(data) if data else self._lines.flush())
+        if not data:
+            self.close()
+        return bool(data)
+
+    def _emit(self, lines: list[bytes]) -> None:
+        for line in lines:
+            self._tail.add(line, self._is_error)
+            self._writer.write(self._prefix + line + b"\n")
+
+
+class Output:
+    """The pod's stdout and stderr."""
+
+    def __init__(self, stdout: int = 1, stderr: int = 2) -> None:
+        self.stdout = Writer(stdout)
+        self.stderr = Writer(stderr)
+
+    def say(self, text: str) -> None:
+        """A line of the agent's own."""
+        self.stderr.write(f"[agent] {text}\n".encode())
+
+    def close(self) -> None:
+        self.stdout.close()
+        self.stderr.close()

@@ -1,0 +1,154 @@
+"""The coordinator on the wire: paths, waiting and the clock around its state machine. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from trireme.contract import codec, wire
+from trireme_worker.coordinator import Coordinator, NotAMember, Terms
+from trireme_worker.server import Refused, Request, Response, Server
+from trireme_worker.store import Store
+
+TICK_SECONDS = 0.1
+BATCH_SECONDS = 0.02
+"""A follower of a scope waits this long behind the first new entry, so that a burst travels as one answer."""
+CONNECTIONS_PER_MEMBER = 4
+SPARE_CONNECTIONS = 64
+
+
+class Clock:
+    """Unix time at its making, steady from then on."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def __call__(self) -> float:
+        return self._offset + time.monotonic()
+
+
+class CoordinatorService:
+    def __init__(self, terms: Terms, token: str) -> None:
+        self._clock = Clock()
+        self._coordinator = Coordinator(terms, self._clock())
+        self._token = token
+        self._store = Store()
+        self._changed = asyncio.Event()
+        self._server = Server(self, connections=CONNECTIONS_PER_MEMBER * terms.replicas + SPARE_CONNECTIONS)
+        self._ticking: asyncio.Task[None] | None = None
+        self._routes: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {
+            ("POST", wire.JOIN_PATH): self._join,
+            ("POST", wire.BEAT_PATH): self._beat,
+            ("GET", wire.STATUS_PATH): self._status,
+        }
+
+    async def start(self, host: str, port: int) -> None:
+        """Raises OSError when the address cannot be had."""
+        await self._server.start(host, port)
+        self._ticking = asyncio.get_running_loop().create_task(self._tick())
+
+    async def close(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+        await self._server.close()
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    def progress(self) -> wire.Progress | None:
+        return self._coordinator.report().progress
+
+    async def deserted(self, but: int) -> None:
+        """Returns when every member except `but` has heard its last orders or has fallen silent."""
+        while not self._coordinator.deserted(self._clock(), but):
+            await self._news(TICK_SECONDS)
+
+    def authorized(self, path: str, authorization: str) -> bool:
+        return wire.authorized(authorization, self._token)
+
+    async def answer(self, request: Request) -> Response:
+        if request.path.startswith(wire.STORE_PREFIX):
+            return await self._answer_store(request)
+        route = self._routes.get((request.method, request.path))
+        if route is None:
+            known = any(path == request.path for _, path in self._routes)
+            raise _refusal_of_method(request) if known else Refused(HTTPStatus.NOT_FOUND, "there is no such path")
+        try:
+            return await route(request)
+        except NotAMember as error:
+            raise Refused(HTTPStatus.CONFLICT, str(error)) from error
+
+    async def _join(self, request: Request) -> Response:
+        join = codec.decode(wire.Join, request.body)
+        self._change(lambda: self._coordinator.join(join, self._clock()))
+        await self._until(lambda: self._coordinator.phase is not wire.Phase.FORMING, wire.JOIN_POLL_SECONDS)
+        return Response(codec.encode(self._coordinator.joined()))
+
+    async def _beat(self, request: Request) -> Response:
+        beat = codec.decode(wire.Beat, request.body)
+        self._change(lambda: self._coordinator.beat(beat, self._clock()))
+        if beat.state is not wire.State.LEFT:
+            await self._until(lambda: self._coordinator.phase is not wire.Phase.RUNNING, wire.BEAT_SECONDS)
+        return Response(codec.encode(self._coordinator.orders()))
+
+    async def _status(self, request: Request) -> Response:
+        return Response(codec.encode(self._coordinator.report()))
+
+    async def _answer_store(self, request: Request) -> Response:
+        _version, _store, generation, *names = request.segments()
+        present = self._coordinator.generation
+        if present is None or generation != str(present.number):
+            raise Refused(HTTPStatus.CONFLICT, f"generation {generation} is not the present one")
+        if request.method == "PUT" and len(names) == 2:
+            self._store.put(names[0], names[1], request.body)
+            self._announce()
+            return Response()
+        if request.method == "DELETE" and len(names) == 1:
+            self._store.drop(names[0])
+            return Response()
+        if request.method == "GET" and len(names) == 1:
+            return await self._follow(names[0], request.query.get("after", "0"))
+        raise _refusal_of_method(request)
+
+    async def _follow(self, scope: str, after: str) -> Response:
+        if not after.isdecimal():
+            raise Refused(HTTPStatus.BAD_REQUEST, "`after` is not a number")
+        position = int(after)
+        if not self._store.after(scope, position):
+            await self._until(lambda: bool(self._store.after(scope, position)), wire.JOIN_POLL_SECONDS)
+            await asyncio.sleep(BATCH_SECONDS)
+        return Response(wire.encode_entries(self._store.after(scope, position)))
+
+    def _change(self, change: Callable[[], None]) -> None:
+        """Makes a change and wakes those who wait when it mattered to them."""
+        before = self._coordinator.phase
+        change()
+        if self._coordinator.phase is not before:
+            self._announce()
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _until(self, reached: Callable[[], bool], seconds: float) -> None:
+        """Waits for `reached`, or for `seconds`."""
+        end = time.monotonic() + seconds
+        while not reached() and (left := end - time.monotonic()) > 0:
+            await self._news(left)
+
+    async def _news(self, seconds: float) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), seconds)
+
+    async def _tick(self) -> None:
+        while True:
+            self._change(lambda: self._coordinator.tick(self._clock()))
+            await asyncio.sleep(TICK_SECONDS)
+
+
+def _refusal_of_method(request: Request) -> Refused:
+    return Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path} takes no {request.method}")

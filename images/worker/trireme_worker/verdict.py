@@ -1,0 +1,46 @@
+"""Which of several failures was the first of itself. Pure.
+
+When a rank dies, the others follow within a second: Horovod raises HorovodInternalError or aborts, gloo and NCCL report
+a broken connection. Such a failure may be reported earlier than the one that caused it, so it only counts when nothing
+better has come while the verdict settles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trireme.contract import exits
+from trireme.contract.wire import Failure
+
+SETTLE_SECONDS = 0.5
+"""Between the first report and the verdict: survivors may report before the agent of a killed rank does."""
+
+CONNECTION_ERRORS = (
+    "HorovodInternalError",
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "DistNetworkError",
+    "DistBackendError",
+    "Socket closed",
+    "ncclRemoteError",
+    "ncclSystemError",
+)
+"""What the frameworks say when a peer is gone."""
+
+
+def root(failures: Sequence[Failure]) -> Failure:
+    """The root cause among failures in the order in which they were reported; at least one.
+
+    The order of arrival decides among equals, not `at`: the clocks of two nodes may disagree.
+    """
+    return min(failures, key=_suspicion)
+
+
+def _suspicion(failure: Failure) -> int:
+    """0: failed of itself; 1: looks as if a peer's loss had caused it; 2: surely followed another."""
+    if exits.describe(failure.exit_code).kind is exits.Kind.COLLATERAL:
+        return 2
+    if failure.exit_code == exits.ABORTED:
+        return 1
+    text = "\n".join((failure.message, *failure.log_tail))
+    return int(any(error in text for error in CONNECTION_ERRORS))
