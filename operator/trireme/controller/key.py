@@ -33,6 +33,7 @@ def _create(path: Path) -> bytes:
     key = secrets.token_bytes(BYTES)
     passing = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(key)
         try:

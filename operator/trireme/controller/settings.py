@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -14,9 +14,9 @@ class Settings:
     """Context of the kubeconfig. Default: its current one."""
     namespaces: tuple[str, ...] = ()
     """Namespaces to watch. Default: all; a tenant's operator has rights in its own only."""
-    key_file: Path = Path("/var/lib/trireme/operator.key")
-    """The operator's key, from which the jobs' tokens are made. Replicas share it; a new key leaves running jobs without
-    progress, because their coordinators no longer know the operator's tokens."""
+    key_file: Path = field(default_factory=lambda: Path.home() / ".trireme" / "operator.key")
+    """The operator's key, from which the jobs' tokens are made. Default: below the home folder, created when it is not
+    there. Replicas share one; a new key leaves running jobs without progress: their coordinators know the old tokens."""
     workers: int = 8
     """Jobs reconciled at the same time. They wait for the network most of the time; more gain nothing on one core."""
     writes_per_second: float = 150.0
@@ -26,7 +26,7 @@ class Settings:
     write_concurrency: int = 32
     """Writes under way at once. Beyond this an API server only queues them."""
     status_seconds: float = 1.0
-    """Shortest time between two status writes of a job that has not changed its phase: watchers see steady progress, and
+    """Shortest time between two status writes of a job whose phase stays: watchers see steady progress, and
     etcd does not see every pod."""
     progress_seconds: float = 2.0
     """Pause between two questions to a job's coordinator."""

@@ -1,0 +1,128 @@
+"""Puts the operator together: caches, queue, workers, poller. Who watches the TrainingJobs is plugged in (handlers)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from trireme.cluster import backoff, podview
+from trireme.cluster.client import Client
+from trireme.cluster.errors import ApiError
+from trireme.cluster.informer import Informer, Key
+from trireme.cluster.queue import WorkQueue
+from trireme.cluster.resources import PODS, TRAINING_JOBS
+from trireme.contract import names
+from trireme.contract.bundle import agent
+from trireme.controller.effects import Effects
+from trireme.controller.jobs import Job, Jobs, key_of
+from trireme.controller.launch import Launcher
+from trireme.controller.progress import Poller
+from trireme.controller.reconcile import Reconciler
+from trireme.controller.settings import Settings
+from trireme.lifecycle.pod import Pod
+
+log = logging.getLogger(__name__)
+
+
+class Controller:
+    """Hears of jobs through `heard`, of pods through informers of its own, and reconciles what changed."""
+
+    def __init__(self, client: Client, key: bytes, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._jobs = Jobs()
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._informers = {namespace: self._informer(namespace) for namespace in settings.namespaces or (None,)}
+        self._poller = Poller(
+            self._queue.add, seconds=settings.progress_seconds, concurrency=settings.progress_concurrency
+        )
+        launcher = Launcher(client, key, agent())
+        effects = Effects(client, self._jobs, self._queue, launcher, settings.status_seconds)
+        self._reconcile = Reconciler(self._jobs, self._pods, effects, self._poller, key, agent().digest)
+
+    def heard(self, kind: str | None, job: Job) -> None:
+        """An event of a watch, or an object of a list (kind None)."""
+        key = key_of(job)
+        if self._jobs.drop(key, job["metadata"]["uid"]) if kind == "DELETED" else self._jobs.put(job):
+            self._queue.add(key)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Entered once all caches are complete; leaves nothing running."""
+        await self._first_list()
+        async with self._poller, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(informer.run()) for informer in self._informers.values()]
+            try:
+                for informer in self._informers.values():
+                    await informer.synced.wait()
+                tasks += [group.create_task(self._work()) for _ in range(self._settings.workers)]
+                tasks += [group.create_task(self._poller.run()), group.create_task(self._resync())]
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                await self._reconcile(key)
+            except ApiError as error:
+                seconds = self._queue.retry(key)
+                log.warning("retry job=%s/%s seconds=%.1f error=%s", *key, seconds, error)
+            except Exception:  # the outermost place: one job's bad luck with a bug of ours must not stop all the others
+                log.exception("bug job=%s/%s seconds=%.1f", *key, self._queue.retry(key))
+            else:
+                self._queue.succeeded(key)
+            finally:
+                self._queue.done(key)
+
+    async def _first_list(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._list_jobs()
+                return
+            except ApiError as error:
+                failures += 1
+                hint = "; is the CRD there? trireme crd | kubectl apply -f -" if error.not_found else ""
+                log.warning("cannot list TrainingJobs yet: %s%s", error, hint)
+                await asyncio.sleep(backoff.delay(failures))
+
+    async def _resync(self) -> None:
+        """No watch is trusted for ever: all jobs are looked at anew, and those that went unnoticed are forgotten."""
+        while True:
+            await asyncio.sleep(self._settings.resync_seconds)
+            try:
+                await self._list_jobs()
+            except ApiError as error:
+                log.warning("resync failed: %s", error)
+
+    async def _list_jobs(self) -> None:
+        for namespace in self._informers:
+            items, version = await self._client.list(TRAINING_JOBS, namespace)
+            listed = {key_of(job) for job in items}
+            for job in items:
+                self._jobs.put(job)
+                self._queue.add(key_of(job))
+            for job in self._jobs.older_than(int(version)):
+                key = key_of(job)
+                if key not in listed and namespace in (None, key[0]):
+                    self._jobs.drop(key, job["metadata"]["uid"])
+                    self._queue.add(key)
+
+    def _pods(self, namespace: str) -> Informer[Pod]:
+        return self._informers.get(namespace) or self._informers[None]
+
+    def _informer(self, namespace: str | None) -> Informer[Pod]:
+        return Informer(
+            self._client,
+            PODS,
+            decode=podview.decode,
+            key=podview.job_key,
+            changed=self._queue.add,
+            namespace=namespace,
+            label_selector=f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}",
+        )

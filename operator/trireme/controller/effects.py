@@ -1,0 +1,148 @@
+"""Carries out a Decision, one kind of action after the other. Decides nothing, except not to repeat itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trireme.cluster import backoff, podview
+from trireme.cluster.client import Client
+from trireme.cluster.errors import ApiError
+from trireme.cluster.informer import Key
+from trireme.cluster.queue import WorkQueue
+from trireme.cluster.resources import PODS, TRAINING_JOBS
+from trireme.controller.jobs import Job, Jobs
+from trireme.controller.launch import Launcher
+from trireme.controller.memory import Memory
+from trireme.controller.statuspatch import status_patch
+from trireme.lifecycle.decision import Decision, PodDeletion
+from trireme.plan.plan import Plan, PodPlan
+
+log = logging.getLogger(__name__)
+
+HOLD_FIRST_SECONDS = 1.0
+HOLD_CAP_SECONDS = 60.0
+"""Quota and policies change by a person's hand, names become free when an earlier job has gone."""
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Every method raises ApiError for what may succeed later."""
+
+    client: Client
+    jobs: Jobs
+    queue: WorkQueue[Key]
+    launcher: Launcher
+    status_seconds: float
+
+    async def say(self, key: Key, job: Job, decision: Decision, memory: Memory) -> bool:
+        """Writes status if there is news and it is time. False: the job has changed, and what was decided is void."""
+        written = job.get("status") or {}
+        patch = status_patch(written, decision.status)
+        if not patch:
+            return True
+        early = memory.said_at + self.status_seconds - _clock()
+        if early > 0 and not decision.delete and decision.status.phase == written.get("phase"):
+            self.queue.add_after(key, early)
+            return True
+        body = {"metadata": {"resourceVersion": job["metadata"]["resourceVersion"]}, "status": patch}
+        try:
+            answer = await self.client.patch(TRAINING_JOBS, *key, body, subresource="status")
+        except ApiError as error:
+            if not (error.conflict or error.not_found):
+                raise
+            await self._reread(key, memory.uid)
+            self.queue.add(key)
+            return False
+        memory.said_at = _clock()
+        self.jobs.put(answer)
+        log.info("status job=%s/%s message=%r", *key, decision.status.message)
+        return True
+
+    async def delete(self, key: Key, pods: Sequence[PodDeletion], memory: Memory) -> None:
+        await asyncio.gather(*(self._delete(key, pod, memory) for pod in pods))
+
+    async def create(self, key: Key, plan: Plan, wanted: Sequence[PodPlan], memory: Memory) -> None:
+        """What the pods lean on, then the pods; after a refusal nothing for a while."""
+        if not wanted:
+            memory.refused = ""
+            return
+        if memory.hold_until > _clock():
+            self.queue.add_after(key, memory.hold_until - _clock())
+            return
+        if not await self._reread(key, memory.uid):  # no event tells of a deletion that nobody watched
+            return
+        log.info("create job=%s/%s pods=%d first=%s", *key, len(wanted), wanted[0].name)
+        if not memory.supported:
+            refused = await self.launcher.support(plan)
+            if refused:
+                self._hold(key, memory, refused)
+                return
+            memory.supported = True
+        launched = await self.launcher.pods(plan, wanted)
+        memory.created |= {pod.name: pod for pod in launched.pods}
+        memory.strangers |= {pod.name: pod for pod in launched.strangers}
+        if launched.error:
+            raise launched.error
+        if launched.refused or launched.strangers:
+            self._hold(key, memory, launched.refused)
+            return
+        memory.holds = 0
+        if memory.refused:
+            memory.refused = ""
+            self.queue.add(key)
+
+    async def recheck_strangers(self, key: Key, memory: Memory) -> None:
+        """No informer shows them: ask whether they have gone."""
+        if not memory.strangers or memory.hold_until > _clock():
+            return
+        for name in tuple(memory.strangers):
+            try:
+                pod = podview.of_object(await self.client.get(PODS, key[0], name))
+            except ApiError as error:
+                if not error.not_found:
+                    raise
+                del memory.strangers[name]
+            else:
+                memory.strangers[name] = pod
+        if memory.strangers:
+            self._hold(key, memory, memory.refused)
+
+    async def _delete(self, key: Key, pod: PodDeletion, memory: Memory) -> None:
+        try:
+            await self.client.delete(PODS, key[0], pod.name, uid=pod.uid)
+        except ApiError as error:
+            if not (error.not_found or error.conflict):
+                raise
+        memory.deleted.add(pod.uid)
+        log.info("delete job=%s/%s pod=%s uid=%s", *key, pod.name, pod.uid)
+
+    async def _reread(self, key: Key, uid: str) -> bool:
+        """Whether the job is still what we think it is; if not, its key is queued."""
+        try:
+            live = await self.client.get(TRAINING_JOBS, *key)
+        except ApiError as error:
+            if not error.not_found:
+                raise
+            self.jobs.drop(key, uid)
+            self.queue.add(key)
+            return False
+        if self.jobs.put(live):
+            self.queue.add(key)
+            return False
+        return live["metadata"]["uid"] == uid and "deletionTimestamp" not in live["metadata"]
+
+    def _hold(self, key: Key, memory: Memory, refused: str) -> None:
+        memory.holds += 1
+        seconds = backoff.delay(memory.holds, HOLD_FIRST_SECONDS, HOLD_CAP_SECONDS)
+        memory.refused = refused
+        memory.hold_until = _clock() + seconds
+        log.info("hold job=%s/%s seconds=%.1f refused=%r strangers=%d", *key, seconds, refused, len(memory.strangers))
+        self.queue.add(key)
+        self.queue.add_after(key, seconds)
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

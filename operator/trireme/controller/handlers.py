@@ -1,0 +1,134 @@
+"""kopf watches the TrainingJobs: this is the only file that knows it. Pods never pass through it.
+
+kopf takes the process's signals and, when it stops, cancels every task of its event loop. So it has a thread and a loop
+of its own, and the operator is the same inside other programs (`trireme run`) as it is alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import kopf
+
+from trireme.cluster import backoff, kubeconfig
+from trireme.cluster.client import Client
+from trireme.cluster.throttle import Throttle
+from trireme.contract import names
+from trireme.controller import key
+from trireme.controller.controller import Controller
+from trireme.controller.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Heard = Callable[[str | None, dict[str, Any]], object]
+
+
+async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
+    """The operator, until `stop` is set; without one, until SIGTERM or SIGINT. Raises BadKubeconfig and BadKey."""
+    if stop is None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    operator_key = await asyncio.to_thread(key.load, settings.key_file)
+    writes = Throttle(settings.writes_per_second, settings.write_burst, settings.write_concurrency)
+    async with await Client.connect(settings.kubeconfig, settings.context, writes=writes) as client:
+        operator = asyncio.create_task(_operate(Controller(client, operator_key, settings), settings))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((operator, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            operator.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await operator
+
+
+async def _operate(controller: Controller, settings: Settings) -> None:
+    async with controller.running():
+        log.info("operator up namespaces=%s", ",".join(settings.namespaces) or "all")
+        failures = 0
+        while True:
+            await _watch_jobs(controller.heard, settings)
+            failures += 1
+            seconds = backoff.delay(failures)
+            log.warning("the watch of TrainingJobs ended; again in %.1f s", seconds)
+            await asyncio.sleep(seconds)
+
+
+async def _watch_jobs(heard: Heard, settings: Settings) -> None:
+    """kopf, until it gives up (it does on some errors of the API server) or this is cancelled."""
+    ours = asyncio.get_running_loop()
+    its = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    registry = _registry(partial(ours.call_soon_threadsafe, heard), settings)
+
+    def watch() -> None:
+        with contextlib.closing(its):
+            its.run_until_complete(_kopf(registry, settings, stop))
+
+    thread = asyncio.create_task(asyncio.to_thread(watch))
+    try:
+        await asyncio.shield(thread)
+    finally:
+        with contextlib.suppress(RuntimeError):  # it has ended of itself
+            its.call_soon_threadsafe(stop.set)
+        await asyncio.wait([thread])
+
+
+async def _kopf(registry: kopf.OperatorRegistry, settings: Settings, stop: asyncio.Event) -> None:
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns that signals are not its own
+    where: dict[str, Any] = {"namespaces": settings.namespaces} if settings.namespaces else {"clusterwide": True}
+    if settings.probe_port is not None:
+        where["liveness_endpoint"] = f"http://0.0.0.0:{settings.probe_port}/healthz"
+    try:
+        await kopf.operator(registry=registry, settings=_kopf_settings(), stop_flag=stop, **where)
+    except Exception as error:  # whatever ends it, it is started again
+        log.warning("kopf ended error=%r", error)
+
+
+def _registry(heard: Heard, settings: Settings) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await _credentials(settings)
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
+    async def event(event: Any, **_: Any) -> None:
+        heard(event["type"], event["object"])
+
+    return registry
+
+
+async def _credentials(settings: Settings) -> kopf.ConnectionInfo:
+    found = await kubeconfig.load(settings.kubeconfig, settings.context)
+    schemes: Any = await found.auth_settings()
+    scheme, _, token = next((each["value"] for each in schemes.values()), "").partition(" ")
+    return kopf.ConnectionInfo(
+        server=found.host,
+        ca_path=found.ssl_ca_cert,
+        insecure=not found.verify_ssl,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=found.cert_file,
+        private_key_path=found.key_file,
+        proxy_url=found.proxy,
+    )
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.process.ultimate_exiting_timeout = None  # it would kill a process that is not its own
+    settings.peering.standalone = True  # no leader election: equal priorities pause everybody
+    settings.posting.enabled = False
+    settings.scanning.disabled = True  # one look at what the cluster serves, no watch of all CRDs and namespaces
+    settings.watching.server_timeout = 300
+    settings.watching.chunk_size = 500
+    settings.networking.error_backoffs = backoff.Endless()
+    return settings

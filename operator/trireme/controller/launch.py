@@ -1,0 +1,121 @@
+"""Makes a job's objects: what its pods lean on first, then the pods, many at once but never many against a wall."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from trireme.cluster import podview
+from trireme.cluster.client import Client
+from trireme.cluster.errors import ApiError
+from trireme.cluster.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES, Resource
+from trireme.contract import wire
+from trireme.contract.bundle import Agent
+from trireme.lifecycle.pod import Pod
+from trireme.plan import manifests
+from trireme.plan.plan import Plan, PodPlan
+
+T = TypeVar("T")
+FIRST_BATCH = 8
+"""A refusal (quota, admission) mostly holds for all pods alike: a few meet it before the many are tried."""
+
+
+@dataclass
+class Launched:
+    """What became of the pods that were tried."""
+
+    pods: list[Pod] = field(default_factory=list)
+    """Ours, made now or before."""
+    strangers: list[Pod] = field(default_factory=list)
+    """Those that others made under our names."""
+    refused: str = ""
+    """The API server's words when it refused one."""
+    error: ApiError | None = None
+    """The API server failed or could not be reached."""
+
+
+class Launcher:
+    def __init__(self, client: Client, key: bytes, agent: Agent) -> None:
+        self._client = client
+        self._key = key
+        self._agent = agent
+
+    @property
+    def agent(self) -> str:
+        """Content hash of the agent that new pods get."""
+        return self._agent.digest
+
+    async def support(self, plan: Plan) -> str:
+        """Service, token and agent. Returns why one cannot be there, or an empty string. Raises ApiError."""
+        token = manifests.token_secret(plan, wire.token(self._key, plan.job.uid))
+        agent = manifests.agent_config_map(plan.job.namespace, self._agent.content, self._agent.digest)
+        answers = await asyncio.gather(
+            self._owned(plan, SERVICES, manifests.service(plan)),
+            self._unique(SECRETS, token),
+            self._unique(CONFIG_MAPS, agent),
+        )
+        return next(filter(None, answers), "")
+
+    async def pods(self, plan: Plan, wanted: Sequence[PodPlan]) -> Launched:
+        """In growing batches, up to the first refusal or failure."""
+        launched = Launched()
+        for batch in growing(wanted):
+            await asyncio.gather(*(self._pod(plan, pod, launched) for pod in batch))
+            if launched.refused or launched.error:
+                break
+        return launched
+
+    async def _pod(self, plan: Plan, pod: PodPlan, launched: Launched) -> None:
+        namespace = plan.job.namespace
+        try:
+            try:
+                made = await self._client.create(PODS, namespace, manifests.pod(plan, pod))
+            except ApiError as error:
+                if not error.already_exists:
+                    raise
+                made = await self._client.get(PODS, namespace, pod.name)
+        except ApiError as error:
+            if error.refused:
+                launched.refused = launched.refused or error.message
+            else:
+                launched.error = launched.error or error
+            return
+        record = podview.of_object(made)
+        (launched.pods if record.owner_uid == plan.job.uid else launched.strangers).append(record)
+
+    async def _owned(self, plan: Plan, resource: Resource, manifest: dict[str, Any]) -> str:
+        """For a name that another may hold."""
+        namespace, name = plan.job.namespace, manifest["metadata"]["name"]
+        try:
+            await self._client.create(resource, namespace, manifest)
+        except ApiError as error:
+            if not error.already_exists:
+                return _refusal(error)
+            found = await self._client.get(resource, namespace, name)
+            if all(owner["uid"] != plan.job.uid for owner in found["metadata"].get("ownerReferences", ())):
+                return f"{resource.kind} {name} exists already and belongs to something else"
+        return ""
+
+    async def _unique(self, resource: Resource, manifest: dict[str, Any]) -> str:
+        """For a name that holds a hash or a UID: what has it already is what we would make."""
+        try:
+            await self._client.create(resource, manifest["metadata"]["namespace"], manifest)
+        except ApiError as error:
+            return "" if error.already_exists else _refusal(error)
+        return ""
+
+
+def growing(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Batches of FIRST_BATCH items, then twice as many each time."""
+    start, size = 0, FIRST_BATCH
+    while start < len(items):
+        yield items[start : start + size]
+        start, size = start + size, size * 2
+
+
+def _refusal(error: ApiError) -> str:
+    if not error.refused:
+        raise error
+    return error.message

@@ -1,0 +1,107 @@
+"""reconcile(key): look at the caches, ask `lifecycle` what to do, have it done. Twice, or half of it, does no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from trireme.cluster.informer import Informer, Key
+from trireme.contract import wire
+from trireme.controller.effects import Effects
+from trireme.controller.jobs import Job, Jobs
+from trireme.controller.memory import Memory, Parsed
+from trireme.controller.progress import Poller, Target
+from trireme.lifecycle.decide import decide, rejected
+from trireme.lifecycle.decision import Decision, PodDeletion
+from trireme.lifecycle.observe import observe
+from trireme.lifecycle.pod import Pod, PodPhase
+from trireme.plan.planner import plan
+from trireme.spec.errors import InvalidSpec
+from trireme.spec.parse import parse
+from trireme.spec.status import JobStatus
+
+
+def utc_now() -> datetime:
+    """Whole seconds: Kubernetes' times hold no more."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    jobs: Jobs
+    pods: Callable[[str], Informer[Pod]]
+    """The informer of a namespace."""
+    effects: Effects
+    poller: Poller
+    key: bytes
+    """The operator's key."""
+    agent: str
+    """Content hash of the agent that new pods get."""
+    now: Callable[[], datetime] = utc_now
+    _memories: dict[Key, Memory] = field(default_factory=dict)
+
+    async def __call__(self, key: Key) -> None:
+        """Raises ApiError: try again later."""
+        job = self.jobs.get(key)
+        if job is None or "deletionTimestamp" in job["metadata"]:  # its objects follow it, with us or without
+            self._memories.pop(key, None)
+            self.poller.drop(key)
+            return
+        memory = self._memory(key, job)
+        await self.effects.recheck_strangers(key, memory)
+        status = JobStatus.model_validate(job.get("status") or {})
+        parsed = memory.parsed = _parsed(job, status.attempt, self.agent, memory.parsed)
+        decision = self._decide(key, parsed, status, memory)
+        if not await self.effects.say(key, job, decision, memory):
+            return
+        await self.effects.delete(key, decision.delete, memory)
+        if parsed.plan is not None:
+            await self.effects.create(key, parsed.plan, decision.create, memory)
+        self._poll(key, decision, memory)
+        if decision.look_again_seconds is not None:
+            self.effects.queue.add_after(key, decision.look_again_seconds)
+
+    def _decide(self, key: Key, parsed: Parsed, status: JobStatus, memory: Memory) -> Decision:
+        informer = self.pods(key[0])
+        pods = memory.see(informer.of(key), informer.version)
+        if parsed.plan is None:
+            said = rejected(parsed.generation, status, parsed.errors, self.now())
+            return Decision(said, delete=tuple(_at_work(pods, memory.uid)))
+        observed = observe(parsed.plan, pods, report=self.poller.report(key), refused=memory.refused)
+        return decide(parsed.plan, observed, status, self.now())
+
+    def _memory(self, key: Key, job: Job) -> Memory:
+        """A fresh one for a job that took the name of another."""
+        uid = job["metadata"]["uid"]
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != uid:
+            memory = self._memories[key] = Memory(uid)
+            self.poller.drop(key)
+        return memory
+
+    def _poll(self, key: Key, decision: Decision, memory: Memory) -> None:
+        if decision.poll_coordinator:
+            token = wire.token(self.key, memory.uid)
+            self.poller.want(key, Target(memory.uid, decision.poll_coordinator, token))
+        else:
+            self.poller.drop(key)
+
+
+def _parsed(job: Job, attempt: int, agent: str, last: Parsed | None) -> Parsed:
+    """`last` again while it holds: a plan of many pods is not made anew at every event."""
+    generation = job["metadata"]["generation"]
+    if last is not None and (last.generation, last.attempt) == (generation, attempt):
+        return last
+    try:
+        return Parsed(generation, attempt, plan(parse(job), attempt=attempt, agent=agent))
+    except InvalidSpec as invalid:
+        return Parsed(generation, attempt, errors=invalid.errors)
+
+
+def _at_work(pods: list[Pod], uid: str) -> Iterator[PodDeletion]:
+    """Pods of a job that a change has made invalid: they must not outlive its verdict."""
+    ended = (PodPhase.SUCCEEDED, PodPhase.FAILED)
+    for pod in pods:
+        if pod.owner_uid == uid and pod.phase not in ended and not pod.deleting:
+            yield PodDeletion(pod.name, pod.uid)
