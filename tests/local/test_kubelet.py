@@ -488,8 +488,8 @@ asyncio.run(main())
     kubelet.kill()
     await kubelet.wait()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while list(procfs.with_environment(f"{MARK}=orphans")):  # nobody's children: there is no event to wait for
-            await asyncio.sleep(0.01)  # noqa: ASYNC110
+        while list(procfs.with_environment(f"{MARK}=orphans")):  # noqa: ASYNC110  (nobody's children give no event)
+            await asyncio.sleep(0.01)
 
 
 def _source_root() -> str:
