@@ -31,18 +31,22 @@ QUANTITIES = {
 
 PORT = {"minimum": 1, "maximum": 65535}
 NATURAL = {"minimum": 0}
+FILE_MODE = {"minimum": 0, "maximum": 0o777}
 POSITIVE = {"minimum": 1}
 LIMITS: dict[str, dict[str, Any]] = {
+    "ConfigMapVolumeSource.defaultMode": FILE_MODE,
     "Container.imagePullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "Container.terminationMessagePolicy": {"enum": ["FallbackToLogsOnError", "File"]},
     "ContainerPort.containerPort": PORT,
     "ContainerPort.hostPort": {"minimum": 0, "maximum": 65535},
     "ContainerPort.protocol": {"enum": ["SCTP", "TCP", "UDP"]},
+    "DownwardAPIVolumeFile.mode": FILE_MODE,
+    "DownwardAPIVolumeSource.defaultMode": FILE_MODE,
+    "KeyToPath.mode": FILE_MODE,
     "PodSpec.activeDeadlineSeconds": POSITIVE,
     "PodSpec.dnsPolicy": {"enum": ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]},
     "PodSpec.preemptionPolicy": {"enum": ["Never", "PreemptLowerPriority"]},
     "PodSpec.restartPolicy": {"enum": ["Always", "Never", "OnFailure"]},
-    "PodSpec.terminationGracePeriodSeconds": NATURAL,
     "PodSecurityContext.fsGroup": NATURAL,
     "PodSecurityContext.runAsGroup": NATURAL,
     "PodSecurityContext.runAsUser": NATURAL,
@@ -51,6 +55,8 @@ LIMITS: dict[str, dict[str, Any]] = {
     "Probe.periodSeconds": NATURAL,
     "Probe.successThreshold": NATURAL,
     "Probe.timeoutSeconds": NATURAL,
+    "ProjectedVolumeSource.defaultMode": FILE_MODE,
+    "SecretVolumeSource.defaultMode": FILE_MODE,
     "SecurityContext.runAsGroup": NATURAL,
     "SecurityContext.runAsUser": NATURAL,
     "ServicePort.port": PORT,

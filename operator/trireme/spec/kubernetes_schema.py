@@ -84,8 +84,11 @@ def _type_problem(schema: Schema, value: Any) -> str | None:
 
 
 def _is(name: str, value: Any) -> bool:
-    kind = _TYPES[name][0]
-    return isinstance(value, kind) and (name == "boolean" or not isinstance(value, bool))
+    if isinstance(value, bool):
+        return name == "boolean"
+    if isinstance(value, int) and abs(value) > words.INTEGER_MAX:
+        return False
+    return isinstance(value, _TYPES[name][0])
 
 
 def _limit_problem(schema: Schema, value: Any) -> str | None:

@@ -17,8 +17,6 @@ from trireme.spec.model import Template, TrainingJob
 
 GPU_SUFFIX = "/gpu"
 """Device plugins name whole GPUs `<vendor>/gpu`: nvidia.com/gpu, amd.com/gpu."""
-TERMINATION_PATH = "/dev/termination-log"
-"""Kubernetes' default, and where the agent leaves its last word."""
 
 TUNED_BY = {
     environ.HOROVOD_FUSION_THRESHOLD: "fusionThresholdBytes",
@@ -142,8 +140,10 @@ def _check_trainer(container: Mapping[str, Any], path: str) -> Iterator[FieldErr
         yield FieldError(
             f"{path}.command", "is required: the agent runs it, and an image's ENTRYPOINT cannot be seen from outside"
         )
-    if container.get("terminationMessagePath") not in (None, "", TERMINATION_PATH):
-        yield FieldError(f"{path}.terminationMessagePath", f"must be {TERMINATION_PATH}: the agent writes there")
+    if container.get("terminationMessagePath") not in (None, "", environ.TERMINATION_PATH):
+        yield FieldError(
+            f"{path}.terminationMessagePath", f"must be {environ.TERMINATION_PATH}: the agent writes there"
+        )
     for index, variable in enumerate(_objects(container, "env")):
         name = _text(variable, "name")
         if name.startswith(environ.PREFIX):

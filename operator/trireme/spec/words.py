@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+INTEGER_MAX = 2**63 - 1
+"""Of an integer in Kubernetes' API; bigger ones are not spelt out either."""
 SHOWN_MAX = 60
 """Characters of a user's value that a message repeats."""
 
@@ -16,8 +18,10 @@ def describe(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return shown(str(value) if isinstance(value, float) or abs(value) < 2**64 else "a huge number")
+    if isinstance(value, int):
+        return str(value) if abs(value) <= INTEGER_MAX else "a huge number"
+    if isinstance(value, float):
+        return str(value)
     if isinstance(value, str):
         return f'the string "{shown(value)}"'
     if isinstance(value, dict):

@@ -168,6 +168,7 @@ GRACE = {
     "as the template says": (in_pod("terminationGracePeriodSeconds", value=600), "595"),
     "half of a short one": (in_pod("terminationGracePeriodSeconds", value=5), "3"),
     "none": (in_pod("terminationGracePeriodSeconds", value=0), "0"),
+    "a negative one, which Kubernetes takes for the least": (in_pod("terminationGracePeriodSeconds", value=-1), "0"),
 }
 
 

@@ -34,10 +34,20 @@ CASES: dict[str, tuple[str, Any, list[str]]] = {
     ),
     "port out of range": ("ContainerPort", {"containerPort": 0}, ["x.containerPort: must be at least 1, got 0"]),
     "port too high": ("ContainerPort", {"containerPort": 65536}, ["x.containerPort: must be at most 65535, got 65536"]),
-    "negative grace": (
-        "PodSpec",
-        {"containers": [], "terminationGracePeriodSeconds": -1},
-        ["x.terminationGracePeriodSeconds: must be at least 0, got -1"],
+    "negative user": (
+        "SecurityContext",
+        {"runAsUser": -1},
+        ["x.runAsUser: must be at least 0, got -1"],
+    ),
+    "a file mode in decimal": (
+        "KeyToPath",
+        {"key": "a", "path": "b", "mode": 644},
+        ["x.mode: must be at most 511, got 644"],
+    ),
+    "beyond 64 bits": (
+        "SecurityContext",
+        {"runAsUser": 2**63},
+        ["x.runAsUser: must be a whole number, got a huge number"],
     ),
     "not one of": (
         "Container",
