@@ -25,9 +25,11 @@ from trireme.pocket.objects.fieldset import (
     owned,
     prefixes,
     remove,
+    repeated,
     shown,
 )
 from trireme.pocket.objects.merge_keys import MergeKeys
+from trireme.pocket.objects.patch import PatchError
 
 _UNOWNED_METADATA: Final = frozenset({
     "name", "namespace", "uid", "resourceVersion", "generation", "selfLink", "managedFields", "creationTimestamp",
@@ -77,7 +79,13 @@ def apply(
     api_version: str,
     subresource: str = "",
 ) -> dict[str, Any]:
-    """The object after a manager applied its wishes, managedFields included. Raises ApplyConflict."""
+    """The object after a manager applied its wishes, managedFields included.
+
+    Raises ApplyConflict where others own what would change, and PatchError where `applied` names an item twice.
+    """
+    if twice := repeated(applied, merge_keys):
+        told = "\n".join(f"  {shown(path[:-1])}: duplicate entries for key {shown(path[-1:])}" for path in twice)
+        raise PatchError(f"failed to create typed patch object: errors:\n{told}", malformed=True)
     writer = _Writer(manager, "Apply", api_version, subresource)
     ledger = _read(live)
     before = ledger.pop(writer, _Entry(frozenset(), ""))
@@ -163,8 +171,14 @@ def _read(obj: Mapping[str, Any] | None) -> _Ledger:
             decode(entry.get("fieldsV1", {})), entry.get("time", "")
         )
         for entry in entries
-        if entry.get("manager")
+        if _is_told(entry)
     }
+
+
+def _is_told(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry can be read: clients may write what they like into managedFields."""
+    named = all(isinstance(entry.get(key), str) for key in ("manager", "operation", "apiVersion"))
+    return named and isinstance(entry.get("fieldsV1", {}), Mapping)
 
 
 def _told(ledger: _Ledger) -> list[dict[str, Any]]:

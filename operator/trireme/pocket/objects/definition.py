@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from trireme.pocket.objects import jsonpath, names
 from trireme.pocket.objects.causes import Cause, invalid, not_supported, required
+from trireme.pocket.objects.definition_shape import misshapen
 from trireme.pocket.objects.structural_rules import check_schema
 
 _COLUMN_TYPES: Final = ("boolean", "date", "integer", "number", "string")
@@ -14,6 +15,8 @@ _COLUMN_TYPES: Final = ("boolean", "date", "integer", "number", "string")
 
 def check_definition(crd: Mapping[str, Any]) -> list[Cause]:
     """Every cause against a definition; empty when its schemas may be compiled and served."""
+    if causes := misshapen(crd):
+        return causes
     spec = crd.get("spec", {})
     return [*_identity(crd, spec), *_versions(spec)]
 

@@ -8,6 +8,7 @@ ownership is set arithmetic.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -32,6 +33,18 @@ class Difference:
 def owned(value: Any, keys: MergeKeys) -> FieldSet:
     """The paths that an applied value names."""
     return frozenset(_walk(value, keys, (), containers=False))
+
+
+def repeated(value: Any, keys: MergeKeys, path: Path = ()) -> list[Path]:
+    """The items of map lists and sets that a value names more than once, each told once."""
+    if isinstance(value, Mapping) and keys.of_object() is Merge.GRANULAR:
+        below = ((item, keys.child(name), (*path, f"f:{name}")) for name, item in value.items())
+        return [found for item, inner, at in below for found in repeated(item, inner, at)]
+    if not isinstance(value, list) or keys.of_list() is Merge.ATOMIC:
+        return []
+    counts = Counter((*path, element_of(item, keys)) for item in value)
+    inside = (repeated(item, keys.items, (*path, element_of(item, keys))) for item in value)
+    return [at for at, count in counts.items() if count > 1] + [found for paths in inside for found in paths]
 
 
 def difference(old: Any, new: Any, keys: MergeKeys) -> Difference:

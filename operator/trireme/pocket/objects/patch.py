@@ -58,10 +58,12 @@ def json_patch(target: Any, operations: Any) -> Any:
 def strategic_merge(target: Any, patch: Any, merge_keys: MergeKeys) -> Any:
     """Kubernetes' strategic merge patch with the `$patch`, `$setElementOrder`, `$retainKeys` and
     `$deleteFromPrimitiveList` directives. Raises PatchError for a directive or list element it cannot carry out."""
-    return _merge_objects(target if isinstance(target, Mapping) else {}, patch, merge_keys)
+    if not isinstance(patch, Mapping):
+        raise PatchError("a strategic merge patch must be an object", malformed=True)
+    return _merge_objects(target, patch, merge_keys)
 
 
-def _merge_objects(target: Mapping[str, Any], patch: Mapping[str, Any], keys: MergeKeys) -> Any:
+def _merge_objects(target: Any, patch: Mapping[str, Any], keys: MergeKeys) -> Any:
     directive = patch.get(_DIRECTIVE)
     if directive == "replace":
         return _without_directives({key: value for key, value in patch.items() if key != _DIRECTIVE})
@@ -69,8 +71,12 @@ def _merge_objects(target: Mapping[str, Any], patch: Mapping[str, Any], keys: Me
         return {}
     if directive not in (None, "merge"):
         raise PatchError(f"Unknown patch type found: {directive}", malformed=True)
+    for key, value in patch.items():
+        if key.startswith((_RETAIN, _ORDER, _DELETE)) and not isinstance(value, list):
+            raise PatchError(f"{key} must be a list", malformed=True)
     retained = patch.get(_RETAIN)
-    merged = {key: value for key, value in target.items() if retained is None or key in retained}
+    current = target if isinstance(target, Mapping) else {}
+    merged = {key: value for key, value in current.items() if retained is None or key in retained}
     for key, value in patch.items():
         if key.startswith("$"):
             continue
@@ -81,7 +87,7 @@ def _merge_objects(target: Mapping[str, Any], patch: Mapping[str, Any], keys: Me
     for key, doomed in patch.items():
         if key.startswith(_DELETE):
             name = key.removeprefix(_DELETE)
-            merged[name] = [item for item in merged.get(name, []) if item not in doomed]
+            merged[name] = [item for item in merged.get(name) or [] if item not in doomed]
     for key, order in patch.items():
         name = key.removeprefix(_ORDER)
         if key.startswith(_ORDER) and name not in patch and isinstance(merged.get(name), list):
@@ -91,7 +97,7 @@ def _merge_objects(target: Mapping[str, Any], patch: Mapping[str, Any], keys: Me
 
 def _merge(target: Any, patch: Any, keys: MergeKeys, order: Sequence[Any] | None) -> Any:
     if isinstance(patch, Mapping):
-        return _merge_objects(target if isinstance(target, Mapping) else {}, patch, keys)
+        return _merge_objects(target, patch, keys)
     if not isinstance(patch, list):
         return patch
     current = target if isinstance(target, list) else []
@@ -105,15 +111,15 @@ def _merge(target: Any, patch: Any, keys: MergeKeys, order: Sequence[Any] | None
 
 
 def _merge_lists(target: list[Any], patch: list[Any], keys: MergeKeys, by: str) -> list[Any]:
-    if any(isinstance(item, Mapping) and item.get(_DIRECTIVE) == "replace" for item in patch):
-        return [_without_directives(item) for item in patch if item.get(_DIRECTIVE) != "replace"]
+    if any(_key(item, _DIRECTIVE) == "replace" for item in patch):
+        return [_without_directives(item) for item in patch if _key(item, _DIRECTIVE) != "replace"]
     merged = list(target)
     for item in patch:
-        if not isinstance(item, Mapping) or by not in item:
+        if _key(item, by) is None:
             raise PatchError(f"map: {item} does not contain declared merge key: {by}", malformed=True)
-        at = next((at for at, old in enumerate(merged) if old.get(by) == item[by]), None)
+        at = next((at for at, old in enumerate(merged) if _key(old, by) == item[by]), None)
         if item.get(_DIRECTIVE) == "delete":
-            merged = [old for old in merged if old.get(by) != item[by]]
+            merged = [old for old in merged if _key(old, by) != item[by]]
         elif at is None:
             merged.append(_merge_objects({}, item, keys))
         else:
@@ -125,11 +131,15 @@ def _ordered(items: list[Any], order: Sequence[Any], by: str | None) -> list[Any
     """Listed items in the order given; the others stay behind the neighbour that they followed."""
 
     def identity(item: Any) -> Any:
-        return item if by is None else item.get(by)
+        return item if by is None else _key(item, by)
 
     wanted = [identity(entry) for entry in order]
     listed = iter(sorted((item for item in items if identity(item) in wanted), key=lambda i: wanted.index(identity(i))))
     return [next(listed) if identity(item) in wanted else item for item in items]
+
+
+def _key(item: Any, key: str) -> Any:
+    return item.get(key) if isinstance(item, Mapping) else None
 
 
 def _without_directives(value: Any) -> Any:

@@ -48,18 +48,23 @@ def check(node: Node, value: Any, old: Any = ABSENT, path: str = "", *, resource
 
 
 def _run(rule: Rule, node: Node, value: Any, old: Any, path: str, *, resource: bool) -> Iterator[Cause]:
+    try:
+        variables = _variables(rule, node, value, old, resource=resource)
+        if evaluate(rule.program, variables) is True:
+            return
+        detail = _message(rule, variables)
+    except ValueError as error:
+        detail = f"{error} evaluating rule: {rule.message or rule.expression}"
+    where = path + rule.field_path if path else rule.field_path.removeprefix(".")
+    yield _cause(rule.reason, where or "<nil>", node.type, detail)
+
+
+def _variables(rule: Rule, node: Node, value: Any, old: Any, *, resource: bool) -> dict[str, Any]:
     variables = {"self": typed(node, value, resource=resource)}
     if rule.uses_old:
         before = nothing() if old is ABSENT else typed(node, old, resource=resource)
         variables["oldSelf"] = some(before) if rule.optional_old and old is not ABSENT else before
-    try:
-        if evaluate(rule.program, variables) is True:
-            return
-        detail = _message(rule, variables)
-    except RuleError as error:
-        detail = f"{error} evaluating rule: {rule.message or rule.expression}"
-    where = path + rule.field_path if path else rule.field_path.removeprefix(".")
-    yield _cause(rule.reason, where or "<nil>", node.type, detail)
+    return variables
 
 
 def _message(rule: Rule, variables: Mapping[str, Any]) -> str:
@@ -104,7 +109,8 @@ def typed(node: Node, value: Any, *, resource: bool = False) -> Any:
 
 
 def _identity(resource: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = resource.get("metadata", {})
+    metadata = resource.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
     return {
         **{name: resource[name] for name in ("apiVersion", "kind") if name in resource},
         "metadata": {name: metadata[name] for name in ("name", "generateName") if name in metadata},

@@ -52,12 +52,13 @@ class Node:
     def required(self) -> tuple[str, ...]:
         return tuple(self.schema.get("required", ()))
 
-    def key_of(self, item: Any) -> tuple[Any, ...] | None:
-        """The identity of an item of this map list; None when the item is no object."""
+    def identity(self, item: Any) -> dict[str, Any] | None:
+        """The keys by which an item of this map list is told from the others; None when the item is no object."""
         if not isinstance(item, Mapping):
             return None
-        defaults = self.items.properties if self.items else {}
-        return tuple(item.get(key, defaults[key].default if key in defaults else ABSENT) for key in self.list_keys)
+        fields = self.items.properties if self.items else {}
+        told = {key: item.get(key, fields[key].default if key in fields else ABSENT) for key in self.list_keys}
+        return {key: value for key, value in told.items() if value is not ABSENT}
 
 
 def compile_schema(schema: Mapping[str, Any]) -> Node:

@@ -53,8 +53,8 @@ def correlated(node: Node, new: list[Any], old: Any) -> list[Any]:
     """For each item of a list the old item that it continues, or ABSENT: only map lists tell."""
     if node.list_type != "map" or not isinstance(old, list):
         return [ABSENT] * len(new)
-    before = {node.key_of(item): item for item in old}
-    return [before.get(node.key_of(item), ABSENT) for item in new]
+    before = {shown(node.identity(item)): item for item in old}
+    return [before.get(shown(node.identity(item)), ABSENT) for item in new]
 
 
 def field_of(old: Any, key: str) -> Any:
@@ -128,16 +128,10 @@ def _unique(node: Node, value: list[Any], path: str) -> Iterator[Cause]:
         return
     seen: set[str] = set()
     for at, item in enumerate(value):
-        identity = item
-        if node.list_type == "map":
-            keys = node.key_of(item)
-            if keys is None:
-                continue
-            identity = {name: key for name, key in zip(node.list_keys, keys, strict=True) if key is not ABSENT}
-        told = shown(identity)
-        if told in seen:
+        identity = node.identity(item) if node.list_type == "map" else item
+        if shown(identity) in seen:
             yield duplicate(f"{path}[{at}]", identity)
-        seen.add(told)
+        seen.add(shown(identity))
 
 
 def _object(node: Node, value: Mapping[str, Any], old: Any, path: str) -> Iterator[Cause]:

@@ -9,6 +9,7 @@ from trireme.pocket.objects.apply import ApplyConflict, apply, record_update
 from trireme.pocket.objects.causes import Cause
 from trireme.pocket.objects.fieldset import decode, encode, owned
 from trireme.pocket.objects.merge_keys import ATOMIC_LISTS, built_in
+from trireme.pocket.objects.patch import PatchError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
@@ -180,6 +181,19 @@ def test_items_of_one_key_stand_as_one_value():
     new = pod({"name": "c", "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "3"}]})
     [entry] = record_update(old, new, "m", "v1", NOW, "", keys)
     assert entry["fieldsV1"] == {"f:spec": {"f:containers": {'k:{"name":"c"}': {"f:env": {'k:{"name":"A"}': {}}}}}}
+
+
+def test_an_item_named_twice_is_refused():
+    twice = pod({"name": "c", "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]})
+    why = r'errors:\n  \.spec\.containers\[name="c"\]\.env: duplicate entries for key \[name="A"\]$'
+    with pytest.raises(PatchError, match=why):
+        applied(None, "one", obj=twice, keys=built_in("Pod"))
+
+
+@pytest.mark.parametrize("entry", [{"manager": 1}, {"manager": "m"}, {"manager": "m", "fieldsV1": []}])
+def test_managed_fields_that_cannot_be_read_are_dropped(live, entry):
+    live["metadata"]["managedFields"].append(entry)
+    assert sorted(managers(applied(live, "two", other=1))) == ["one", "two"]
 
 
 names = st.sampled_from(["a", "b", "c"])

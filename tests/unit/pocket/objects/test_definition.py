@@ -1,7 +1,9 @@
 import copy
 
 import pytest
-from trireme.pocket.objects.schema import check_definition
+from hypothesis import given
+from hypothesis import strategies as st
+from trireme.pocket.objects.schema import Structural, check_definition
 
 SPEC = {"type": "object", "properties": {"mode": {"type": "string"}}}
 
@@ -161,3 +163,38 @@ def test_cost_counts_how_often_a_rule_runs():
     assert rule_cause.field == f"{AT}.items.x-kubernetes-validations[0].rule"
     assert rule_cause.message.startswith("Forbidden: estimated rule cost exceeds budget by factor of 40.0x (")
     assert total_cause.field == "spec.versions[0].schema.openAPIV3Schema"
+
+
+junk = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
+FULL = definition(
+    version={
+        "additionalPrinterColumns": [{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}],
+        "subresources": {"status": {}, "scale": {"specReplicasPath": ".spec.a", "statusReplicasPath": ".status.a"}},
+    },
+    type="object",
+    required=["a"],
+    properties={
+        "a": {"type": "string", "maxLength": 3, "enum": ["x"], "default": "x", "nullable": True, **rule("self != ''")},
+        "b": {"type": "object", "additionalProperties": {"type": "integer", "anyOf": [{"minimum": 1}], "not": {}}},
+        "c": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+              "items": {"type": "object", "required": ["k"], "properties": {"k": {"type": "string"}}}},
+    },
+)  # fmt: skip
+
+
+def places(node, path=()):
+    yield from ((*path, key) for key in (node if isinstance(node, dict) else range(len(node))))
+    for key, below in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(below, dict | list):
+            yield from places(below, (*path, key))
+
+
+@given(st.sampled_from(list(places(FULL))), junk)
+def test_whatever_is_refused_is_refused_with_causes(place, value):
+    crd = copy.deepcopy(FULL)
+    node = crd
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    if not check_definition(crd):
+        Structural(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])

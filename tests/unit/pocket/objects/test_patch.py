@@ -1,3 +1,5 @@
+import contextlib
+
 import jsonpatch
 import pytest
 from hypothesis import given
@@ -7,7 +9,9 @@ from trireme.pocket.objects.patch import PatchError, json_patch, merge_patch, st
 
 scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3)
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=8,
 )
 objects = st.dictionaries(st.text(max_size=2), values, max_size=4)
 
@@ -156,3 +160,16 @@ def test_strategic_merge(target, patch, merged):
 def test_strategic_merge_refused(patch):
     with pytest.raises(PatchError):
         strategic_merge(pod(containers=[{"name": "a"}]), patch, built_in("Pod"))
+
+
+directives = st.sampled_from(["containers", "name", "$patch", "$retainKeys", "$setElementOrder/containers", "volumes"])
+patches = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(directives, inner, max_size=3), max_leaves=12
+)
+
+
+@given(patches, patches)
+def test_strategic_merge_of_anything_merges_or_is_refused(target, patch):
+    with contextlib.suppress(PatchError):
+        strategic_merge(pod(containers=target), pod(containers=patch), built_in("Pod"))
+        strategic_merge({"spec": target}, {"spec": patch}, built_in("Pod"))
