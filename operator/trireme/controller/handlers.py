@@ -11,7 +11,6 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import kopf
@@ -66,7 +65,7 @@ async def _watch_jobs(heard: Heard, settings: Settings) -> None:
     ours = asyncio.get_running_loop()
     its = asyncio.new_event_loop()
     stop = asyncio.Event()
-    registry = _registry(partial(ours.call_soon_threadsafe, heard), settings)
+    registry = _registry(lambda kind, job: ours.call_soon_threadsafe(heard, kind, job), settings)
 
     def watch() -> None:
         with contextlib.closing(its):
@@ -83,6 +82,7 @@ async def _watch_jobs(heard: Heard, settings: Settings) -> None:
 
 async def _kopf(registry: kopf.OperatorRegistry, settings: Settings, stop: asyncio.Event) -> None:
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns that signals are not its own
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it praises every handled event
     where: dict[str, Any] = {"namespaces": settings.namespaces} if settings.namespaces else {"clusterwide": True}
     if settings.probe_port is not None:
         where["liveness_endpoint"] = f"http://0.0.0.0:{settings.probe_port}/healthz"

@@ -16,7 +16,7 @@ class Settings:
     """Namespaces to watch. Default: all; a tenant's operator has rights in its own only."""
     key_file: Path = field(default_factory=lambda: Path.home() / ".trireme" / "operator.key")
     """The operator's key, from which the jobs' tokens are made. Default: below the home folder, created when it is not
-    there. Replicas share one; a new key leaves running jobs without progress: their coordinators know the old tokens."""
+    there. Replicas share one; with a new one running jobs show no progress: their coordinators know the old tokens."""
     workers: int = 8
     """Jobs reconciled at the same time. They wait for the network most of the time; more gain nothing on one core."""
     writes_per_second: float = 150.0
