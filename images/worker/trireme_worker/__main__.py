@@ -37,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _command(argv: Sequence[str] | None) -> list[str]:
-    parser = argparse.ArgumentParser(prog=names.AGENT_FILE, description=DESCRIPTION, usage="%(prog)s -- COMMAND ARGS...")
+    parser = argparse.ArgumentParser(
+        prog=names.AGENT_FILE, description=DESCRIPTION, usage="%(prog)s -- COMMAND ARGS..."
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run, as in a shell")
     command: list[str] = parser.parse_args(argv).command
     if command[:1] == ["--"]:
@@ -93,6 +95,8 @@ def _leave_word(termination: wire.Termination, output: Output, base: Mapping[str
         who = wire.pod_label(failure) + (f", rank {failure.rank}" if failure.rank is not None else "")
         output.say(f"exit {termination.exit_code}: {who}: {failure.reason}: {failure.message}")
     path = Path(base.get(environ.TERMINATION_LOG, environ.TERMINATION_PATH))
+    if environ.TERMINATION_LOG not in base and not path.exists():
+        return  # not started by a kubelet, which makes the file
     try:
         path.write_text(wire.termination_message(termination))
     except OSError as error:

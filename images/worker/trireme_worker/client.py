@@ -1,6 +1,6 @@
 """A small HTTP/1.1 client for the agent's calls to the coordinator: keep-alive, limits, one deadline a call.
 
-Every request of the wire may be sent twice, so a connection that the server closed meanwhile is replaced without a word.
+Every request of the wire may be sent twice, so a connection that the server has closed is replaced without a word.
 """
 
 from __future__ import annotations

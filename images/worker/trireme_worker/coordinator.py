@@ -10,7 +10,19 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from trireme.contract import exits, names, wire
-from trireme.contract.wire import Beat, Failure, Generation, Join, Joined, JobReport, Member, Order, Orders, Phase, State
+from trireme.contract.wire import (
+    Beat,
+    Failure,
+    Generation,
+    Join,
+    Joined,
+    JobReport,
+    Member,
+    Order,
+    Orders,
+    Phase,
+    State,
+)
 from trireme_worker import verdict
 
 RATE_SECONDS = 30.0
@@ -80,7 +92,9 @@ class Coordinator:
     def join(self, join: Join, now: float) -> None:
         """Idempotent. Raises NotAMember for an index that the job does not have."""
         if join.role != names.ROLE_WORKER or not 0 <= join.index < self._terms.replicas or join.slots < 1:
-            raise NotAMember(f"{join.role}-{join.index} with {join.slots} slots is none of {self._terms.replicas} workers")
+            raise NotAMember(
+                f"{join.role}-{join.index} with {join.slots} slots is none of {self._terms.replicas} workers"
+            )
         seat = self._seats.get(join.index)
         if seat is not None and seat.join.incarnation == join.incarnation:
             seat.heard = now

@@ -60,19 +60,19 @@ class LocalService:
         if self.rendezvous is None or len(parts) != 2:
             raise Refused(HTTPStatus.NOT_FOUND, "there is no such path")
         try:
-            return await _store(self.rendezvous, request.method, *parts, request.body)
+            return await _store(self.rendezvous, request, *parts)
         except Lost as error:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
 
 
-async def _store(rendezvous: Rendezvous, method: str, scope: str, key: str, body: bytes) -> Response:
-    if method == "GET":
+async def _store(rendezvous: Rendezvous, request: Request, scope: str, key: str) -> Response:
+    if request.method == "GET":
         value = rendezvous.get(scope, key)
         return Response(status=HTTPStatus.NOT_FOUND) if value is None else Response(value)
-    if method == "PUT":
-        await rendezvous.put(scope, key, body)
-    elif method == "DELETE":
+    if request.method == "PUT":
+        await rendezvous.put(scope, key, request.body)
+    elif request.method == "DELETE":
         await rendezvous.delete(scope)
     else:
-        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"the store takes no {method}")
+        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"the store takes no {request.method}")
     return Response()

@@ -1,8 +1,8 @@
 """Horovod's key-value store as the pod's ranks see it: what the coordinator has, brought once for all of them.
 
-Horovod's client asks for every other rank's key, twice, and asks again every 10 ms while a key is missing. So a scope is
-followed from the first question on and every question is answered from memory. DELETE comes behind a barrier: all ranks
-of the scope are connected, nobody needs its keys any more and its name may be used again.
+Horovod's client asks for every other rank's key, twice, and asks again every 10 ms while a key is missing. So a scope
+is followed from the first question on and every question is answered from memory. DELETE comes behind a barrier: all
+ranks of the scope are connected, nobody needs its keys any more and its name may be used again.
 """
 
 from __future__ import annotations
@@ -73,6 +73,4 @@ class Rendezvous:
 
     async def _ask(self, method: str, target: str, body: bytes = b"", *, hold_seconds: float = 0.0) -> bytes:
         target = f"{self._prefix}/{target}"
-        return await self._link.ask(
-            method, target, body, hold_seconds=hold_seconds, patience_seconds=self._patience
-        )
+        return await self._link.ask(method, target, body, hold_seconds=hold_seconds, patience_seconds=self._patience)

@@ -81,9 +81,7 @@ class Server:
 
     async def start(self, host: str, port: int) -> None:
         """Port 0 takes a free one. Raises OSError when the address cannot be had."""
-        self._server = await asyncio.start_server(
-            self._accept, host, port, limit=wire.HEADER_MAX, backlog=BACKLOG
-        )
+        self._server = await asyncio.start_server(self._accept, host, port, limit=wire.HEADER_MAX, backlog=BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:

@@ -19,7 +19,8 @@ class Store:
 
     def after(self, scope: str, position: int) -> list[tuple[str, bytes]]:
         """The next entries from a position on: the reader's next position is as many further."""
-        batch, size = [], 0
+        batch: list[tuple[str, bytes]] = []
+        size = 0
         for key, value in self._scopes.get(scope, [])[position:]:
             size += len(value)
             if batch and size > BATCH_BYTES:
