@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -79,13 +79,15 @@ SCALARS: dict[Any, dict[str, Any]] = {
 
 def text() -> str:
     """The data file: one definition a line, so that a new Kubernetes version gives a readable diff."""
-    definitions = dict(sorted(_definitions()))
-    lines = [f'    "{name}": {json.dumps(definition, sort_keys=True)}' for name, definition in definitions.items()]
+    lines = [
+        f'    "{name}": {json.dumps(definition, sort_keys=True)}' for name, definition in sorted(definitions(KINDS))
+    ]
     return '{\n  "definitions": {\n' + ",\n".join(lines) + "\n  }\n}\n"
 
 
-def _definitions() -> Iterator[tuple[str, dict[str, Any]]]:
-    waiting = [getattr(models, kind) for kind in KINDS]
+def definitions(kinds: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and schema of each of these models of the client (`V1Pod`) and of all that they refer to."""
+    waiting = [getattr(models, kind) for kind in kinds]
     seen = set(waiting)
     while waiting:
         model = waiting.pop()

@@ -62,7 +62,7 @@ def _documents(loader: _Loader) -> Iterator[dict[str, Any]]:
 def _document(loader: _Loader, node: Node) -> dict[str, Any]:
     if not isinstance(node, MappingNode):
         raise BadDocument("a document must be a mapping: apiVersion, kind, metadata, spec", _line(node))
-    _count(node, {})
+    _measure(node, {})
     found = {key.value: value for key, value in node.value}
     for key, ours in (("apiVersion", names.API_VERSION), ("kind", names.KIND)):
         value = found.get(key)
@@ -79,21 +79,26 @@ def _document(loader: _Loader, node: Node) -> dict[str, Any]:
     return document
 
 
-def _count(node: Node, counted: dict[int, int]) -> int:
-    """Values in the tree below a node; each anchored one is measured once and counted as often as it is used."""
-    if id(node) in counted:
-        return counted[id(node)]
-    counted[id(node)] = NODES_MAX + 1  # what a node is as long as it is open: an alias to it would never end
-    total = 1
+def _measure(node: Node, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Values and levels of the tree below a node. What is anchored is measured once and counts wherever it is used."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = (NODES_MAX, 0)  # of a node that is still open: an alias to it would never end
+    below: list[Node] = []
     if isinstance(node, MappingNode):
         _check_keys(node)
-        total += sum(_count(value, counted) for _, value in node.value)
+        below = [value for _, value in node.value]
     elif isinstance(node, SequenceNode):
-        total += sum(_count(item, counted) for item in node.value)
-    if total > NODES_MAX:
+        below = node.value
+    measured = [_measure(child, known) for child in below]
+    values = 1 + sum(size for size, _ in measured)
+    levels = 1 + max((depth for _, depth in measured), default=0)
+    if values > NODES_MAX:
         raise BadDocument(f"more than {NODES_MAX} values, aliases expanded", _line(node))
-    counted[id(node)] = total
-    return total
+    if levels > DEPTH_MAX:
+        raise BadDocument(f"nested more than {DEPTH_MAX} levels deep, aliases expanded", _line(node))
+    known[id(node)] = (values, levels)
+    return values, levels
 
 
 def _check_keys(node: MappingNode) -> None:

@@ -69,9 +69,9 @@ def _check_object(schema: Schema, value: dict[str, Any], path: str) -> Iterator[
             if item is not None:
                 yield from _check(properties[key], item, f"{path}.{key}")
         elif others is False:
-            yield FieldError(f"{path}.{key}", words.unknown_field(key, properties))
+            yield FieldError(f"{path}.{words.shown(key)}", words.unknown_field(key, properties))
         elif others is not True:
-            yield from _check(others, item, f"{path}[{key}]")
+            yield from _check(others, item, f"{path}[{words.shown(key)}]")
 
 
 def _type_problem(schema: Schema, value: Any) -> str | None:

@@ -56,9 +56,9 @@ def _top_level(obj: Mapping[Any, Any]) -> Iterator[FieldError]:
     for key, expected in (("apiVersion", names.API_VERSION), ("kind", names.KIND)):
         if obj.get(key) != expected:
             yield FieldError(key, f"must be {expected}, got {words.describe(obj.get(key))}")
-    for key in obj:
+    for key in map(str, obj):
         if key not in TOP_LEVEL:
-            yield FieldError(str(key), words.unknown_field(str(key), TOP_LEVEL))
+            yield FieldError(words.shown(key), words.unknown_field(key, TOP_LEVEL))
 
 
 def _metadata(metadata: Any) -> Iterator[FieldError]:
@@ -73,7 +73,7 @@ def _metadata(metadata: Any) -> Iterator[FieldError]:
     if not problems:
         yield from _name(metadata.get("name"))
         namespace = metadata.get("namespace")
-        if namespace is not None and not names.is_dns_label(namespace):
+        if namespace and not names.is_dns_label(namespace):
             yield FieldError("metadata.namespace", f"{_LABEL_FORM}, got {words.describe(namespace)}")
 
 
@@ -104,8 +104,8 @@ def _spec(spec: Any) -> tuple[JobSpec | None, list[FieldError]]:
         typed = JobSpec.model_validate({} if spec is None else spec)
     except ValidationError as error:
         return None, problems + [_in_plain_words(detail) for detail in error.errors(include_url=False)]
-    except RecursionError:
-        return None, [FieldError("spec", "is nested too deeply")]
+    except RecursionError:  # enumerations put what they were given into words, all of it
+        return None, [*problems, FieldError("spec", "is nested too deeply")]
     return typed, problems + list(_cross_field(typed))
 
 
@@ -132,7 +132,7 @@ _SAYINGS: dict[str, Callable[[ErrorDetails], str]] = {
 
 
 def _in_plain_words(detail: ErrorDetails) -> FieldError:
-    path = ".".join(["spec", *map(str, detail["loc"])])
+    path = ".".join(["spec", *(words.shown(str(step)) for step in detail["loc"])])
     if path in NOT_SUPPORTED or (path == "spec.strategy" and detail["input"] in LATER_STRATEGIES):
         return FieldError(path, "not supported by this version")
     if detail["type"] == "extra_forbidden":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,5 +52,6 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def shown(text: str) -> str:
-    """A user's text, cut to what a message can hold."""
-    return text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "..."
+    """A user's text as one short line: cut, and with its control characters spelt out."""
+    text = text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "..."
+    return text if text.isprintable() else json.dumps(text, ensure_ascii=True)[1:-1]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.jobs import VALID, in_trainer, job, with_value
+from support.jobs import VALID, in_trainer, job
 from trireme.contract.ranks import places
 from trireme.plan import manifests
 from trireme.plan.plan import Plan, PodPlan
@@ -27,28 +27,6 @@ def test_one_pod_for_each_replica() -> None:
         PodPlan("worker", 0, 4, "digits-worker-0"),
         PodPlan("worker", 1, 4, "digits-worker-1"),
     )
-
-
-def limits(**amounts: Any) -> Any:
-    return in_trainer("resources", value={"limits": {name.replace("_", "/"): a for name, a in amounts.items()}})
-
-
-SLOTS = {
-    "nothing said": (VALID, 1),
-    "one for each GPU": (limits(**{"nvidia.com_gpu": 8, "memory": "1Gi"}), 8),
-    "an amount in quotes": (limits(**{"amd.com_gpu": "4"}), 4),
-    "any vendor": (limits(**{"example.org_gpu": 2}), 2),
-    "no GPU": (limits(**{"nvidia.com_gpu": 0}), 1),
-    "said, whatever the GPUs": (
-        with_value(limits(**{"nvidia.com_gpu": 8}), "spec", "worker", "processesPerReplica", value=2),
-        2,
-    ),
-}
-
-
-@pytest.mark.parametrize(("obj", "slots"), SLOTS.values(), ids=SLOTS.keys())
-def test_processes_of_a_pod(obj: Any, slots: int) -> None:
-    assert [pod.slots for pod in planned(obj).pods] == [slots, slots]
 
 
 TUNING = {

@@ -82,6 +82,10 @@ BAD = {
     "a merge of itself": (HEAD + "a: &a\n  <<: *a", f"line 3: {MANY}"),
     "a billion laughs": (HEAD + "a0: &a0 [ha]\n" + LAUGHS, f"line 8: {MANY}"),
     "too deep": (HEAD + "a: " + "[" * 5000, "line 3: nested more than 100 levels deep"),
+    "too deep through aliases": (
+        HEAD + "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}]\n" for n in range(150)),
+        "line 102: nested more than 100 levels deep, aliases expanded",
+    ),
     "too long": ("#" * (3 * 1024 * 1024 + 1), "the file has 3145729 characters, at most 3145728 are read"),
 }
 
