@@ -43,6 +43,7 @@ def _admit_pod(store: Store, kind: Kind, pod: Object) -> None:
         return
     found = store.get("priorityclasses.scheduling.k8s.io", chosen)
     if found is None and chosen not in _SYSTEM_PRIORITIES:
-        raise errors.forbidden(kind.group, kind.plural, metadata["name"], f"no PriorityClass with name {chosen} was found")
+        why = f"no PriorityClass with name {chosen} was found"
+        raise errors.forbidden(kind.group, kind.plural, metadata["name"], why)
     spec["priority"] = _SYSTEM_PRIORITIES[chosen] if found is None else found.value["value"]
     spec["preemptionPolicy"] = "PreemptLowerPriority" if found is None else found.value["preemptionPolicy"]

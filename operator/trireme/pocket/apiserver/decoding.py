@@ -12,7 +12,12 @@ Json = Any
 
 _QUANTITY = REF + "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
-    "string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "object": dict,
+    "array": list,
 }
 
 
@@ -27,7 +32,7 @@ def decode(value: dict[str, Json], schema: dict[str, Any]) -> list[str]:
     return unknown
 
 
-def _walk(value: Json, schema: dict[str, Any], path: str, unknown: list[str]) -> None:
+def _walk(value: Any, schema: dict[str, Any], path: str, unknown: list[str]) -> None:
     if schema.get("$ref") == _QUANTITY:
         _check_quantity(value, path)
         return
@@ -35,7 +40,8 @@ def _walk(value: Json, schema: dict[str, Any], path: str, unknown: list[str]) ->
     wanted = schema.get("type")
     if wanted is None:
         return
-    if not isinstance(value, _PYTHON_TYPES[wanted]) or (isinstance(value, bool) and wanted != "boolean"):
+    fits: bool = isinstance(value, _PYTHON_TYPES[wanted]) and (wanted == "boolean" or not isinstance(value, bool))
+    if not fits:
         found = "object" if isinstance(value, dict) else type(value).__name__.replace("str", "string")
         raise DecodeError(f"json: cannot unmarshal {found} into Go struct field {path} of type {wanted}")
     if wanted == "object":

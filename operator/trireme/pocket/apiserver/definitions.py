@@ -61,7 +61,7 @@ def validate(definition: Object) -> list[Cause]:
     found += checks.one_of("spec.scope", spec.get("scope"), ("Cluster", "Namespaced"))
     wanted = f"{named.get('plural')}.{spec.get('group')}"
     if definition["metadata"].get("name") != wanted:
-        why = f"must be spec.names.plural+\".\"+spec.group: expected {wanted}"
+        why = f'must be spec.names.plural+"."+spec.group: expected {wanted}'
         found.append(causes.invalid("metadata.name", definition["metadata"].get("name"), why))
     if spec.get("conversion", {}).get("strategy") != "None":
         found.append(causes.forbidden("spec.conversion.strategy", "the pocket cluster calls no webhooks: only None"))
@@ -78,7 +78,8 @@ def validate_update(new: Object, old: Object) -> list[Cause]:
             ("scope", new["spec"]["scope"], old["spec"]["scope"]),
             ("names.kind", new["spec"]["names"]["kind"], old["spec"]["names"]["kind"]),
             ("names.plural", new["spec"]["names"]["plural"], old["spec"]["names"]["plural"]),
-        ) if value != before
+        )
+        if value != before
     ]
 
 

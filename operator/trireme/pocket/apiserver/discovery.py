@@ -44,8 +44,10 @@ def resource_list(registry: Registry, group: str, version: str) -> Object | None
         return None
     resources = [entry for kind in kinds for entry in _resources(kind)]
     return {
-        "kind": "APIResourceList", "apiVersion": "v1",
-        "groupVersion": f"{group}/{version}" if group else version, "resources": resources,
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{version}" if group else version,
+        "resources": resources,
     }
 
 
@@ -53,7 +55,9 @@ def aggregated(registry: Registry, *, core: bool) -> Object:
     """GET /api or /apis with `as=APIGroupDiscoveryList`."""
     groups = [group for group in registry.groups() if (not group) is core]
     return {
-        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {},
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
         "items": [
             {
                 "metadata": {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None},
@@ -78,7 +82,10 @@ def _group(registry: Registry, name: str) -> Object:
 
 def _resources(kind: Kind) -> list[Object]:
     own = {
-        "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind,
+        "name": kind.plural,
+        "singularName": kind.singular or kind.kind.lower(),
+        "namespaced": kind.namespaced,
+        "kind": kind.kind,
         "verbs": list(kind.verbs),
     }
     if kind.short_names:
@@ -89,8 +96,11 @@ def _resources(kind: Kind) -> list[Object]:
     for name in sorted(kind.subresources):
         group, version, parent, verbs = _SUBRESOURCES[name]
         entry: Object = {
-            "name": f"{kind.plural}/{name}", "singularName": "", "namespaced": kind.namespaced,
-            "kind": parent or kind.kind, "verbs": list(verbs),
+            "name": f"{kind.plural}/{name}",
+            "singularName": "",
+            "namespaced": kind.namespaced,
+            "kind": parent or kind.kind,
+            "verbs": list(verbs),
         }
         entries.append({**entry, "group": group, "version": version} if version else entry)
     return entries
@@ -101,7 +111,7 @@ def _aggregated_resource(kind: Kind) -> Object:
         "resource": kind.plural,
         "responseKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
         "scope": "Namespaced" if kind.namespaced else "Cluster",
-        "singularResource": kind.singular,
+        "singularResource": kind.singular or kind.kind.lower(),
         "verbs": list(kind.verbs),
     }
     if kind.short_names:

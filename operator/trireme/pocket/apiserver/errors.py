@@ -103,7 +103,8 @@ def too_large(limit: int) -> ApiError:
 def unsupported_media_type(sent: str, accepted: Iterable[str]) -> ApiError:
     message = (
         "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted)
-        if sent else "the request carries no Content-Type"
+        if sent
+        else "the request carries no Content-Type"
     )
     return ApiError(415, "UnsupportedMediaType", message)
 

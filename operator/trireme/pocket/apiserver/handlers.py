@@ -88,8 +88,10 @@ class Handlers:
     def _create(self, request: Request) -> Answer:
         kind, target = request.kind, request.target
         if target.name:
-            raise errors.bad_request("name may not be part of the URL of a creation") if kind.custom else (
-                errors.method_not_allowed("POST")
+            raise (
+                errors.bad_request("name may not be part of the URL of a creation")
+                if kind.custom
+                else (errors.method_not_allowed("POST"))
             )
         if kind.namespaced and target.namespace is None:
             raise errors.method_not_allowed("POST")

@@ -21,9 +21,13 @@ READ_WRITE = ("create", "delete", "deletecollection", "get", "list", "patch", "u
 class Rules(Protocol):
     """What a kind does to its objects. Every method may edit the object that it is given, and no other."""
 
-    strategic: bool
-    """Whether strategic merge patches are understood."""
-    merge_keys: MergeKeys
+    @property
+    def strategic(self) -> bool:
+        """Whether strategic merge patches are understood."""
+
+    @property
+    def merge_keys(self) -> MergeKeys:
+        """Which lists merge by which keys."""
 
     def decode(self, obj: Object) -> list[str]:
         """Removes unknown fields and returns their paths. Raises DecodeError for a wrong type."""
@@ -57,6 +61,7 @@ class Kind:
     plural: str
     rules: Rules
     singular: str = ""
+    """Empty: the kind's name in lower case."""
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()

@@ -104,9 +104,9 @@ def _paths(kind: Kind) -> Object:
 
 
 def _operations(kind: Kind, verbs: tuple[str, ...], in_path: list[str]) -> Object:
-    operations: Object = {"parameters": [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in in_path
-    ]}
+    operations: Object = {
+        "parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in in_path]
+    }
     for verb in verbs:
         if verb not in kind.verbs:
             continue

@@ -28,7 +28,13 @@ _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
 _NAME_TRIES = 8
 _FIXED_METADATA = (
-    "name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
+    "name",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
     "generateName",
 )
 
@@ -83,7 +89,8 @@ class Operations:
         if self.store.get(kind.resource, key) is not None:
             raise errors.already_exists(kind.group, kind.plural, metadata["name"])
         if managed is None:
-            managed = ownership.after_update(kind, None, obj, options.manager, now, "")
+            owned = {field: value for field, value in obj.items() if field != "status"}
+            managed = ownership.after_update(kind, None, owned, options.manager, now, "")
         if managed:
             metadata["managedFields"] = managed
         return Written(self._store(kind, key, obj, options), created=True, warnings=tuple(warnings))
@@ -102,7 +109,13 @@ class Operations:
         return self._replace(kind, record, obj, options, subresource, tuple(warnings))
 
     def patch(
-        self, kind: Kind, namespace: str | None, name: str, change: Change, options: WriteOptions, subresource: str = ""
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        change: Change,
+        options: WriteOptions,
+        subresource: str = "",
     ) -> Written:
         """Replaces an object, or its status, by what `change` makes of it."""
         record = self.read(kind, namespace, name)
@@ -119,13 +132,20 @@ class Operations:
         return self._replace(kind, record, obj, options, subresource, tuple(warnings))
 
     def apply(
-        self, kind: Kind, namespace: str | None, name: str, applied: Object, options: WriteOptions, subresource: str = ""
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        applied: Object,
+        options: WriteOptions,
+        subresource: str = "",
     ) -> Written:
         """Server-side apply: creates the object, or takes over the fields that `applied` names."""
         record = self.store.get(kind.resource, object_key(namespace, name))
         for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
             if applied.get(field) != wanted:
-                raise errors.bad_request(f"the {field} of the patch is {applied.get(field)!r}, the URL asks for {wanted!r}")
+                given = applied.get(field)
+                raise errors.bad_request(f"the {field} of the patch is {given!r}, the URL asks for {wanted!r}")
         metadata = applied.setdefault("metadata", {})
         metadata.setdefault("name", name)
         _place(kind, namespace, applied)
@@ -233,7 +253,9 @@ def _check_type(kind: Kind, obj: Object) -> None:
         if not isinstance(obj.get("metadata", {}), dict):
             raise errors.bad_request("metadata must be an object")
     elif (given or kind.kind) != kind.kind or (version or kind.api_version) != kind.api_version:
-        raise errors.bad_request(f"{given} in version {version!r} cannot be handled as a {kind.kind} ({kind.api_version})")
+        raise errors.bad_request(
+            f"{given} in version {version!r} cannot be handled as a {kind.kind} ({kind.api_version})"
+        )
     obj |= {"apiVersion": kind.api_version, "kind": kind.kind}
 
 
@@ -242,7 +264,9 @@ def _place(kind: Kind, namespace: str | None, obj: Object) -> None:
     metadata = obj.setdefault("metadata", {})
     given = metadata.get("namespace")
     if given and given != namespace:
-        raise errors.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
     if kind.namespaced:
         metadata["namespace"] = namespace
 

@@ -80,7 +80,7 @@ def delete_options(query: Query, body: Any) -> DeleteOptions:
         raise errors.bad_request(f"gracePeriodSeconds: {error}") from error
     dry_run = given.get("dryRun") or ([query["dryRun"]] if "dryRun" in query else [])
     return DeleteOptions(
-        propagation=propagation,
+        propagation=cast(Propagation, propagation),
         grace=seconds,
         uid=preconditions.get("uid"),
         version=preconditions.get("resourceVersion"),

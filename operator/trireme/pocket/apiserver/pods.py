@@ -13,14 +13,14 @@ Object = dict[str, Any]
 
 
 def bound(pod: Object, binding: Object, now: datetime) -> Object:
-    """The pod on the node that the Binding names. Raises ApiError: 409 if it is on one or is going, 422 without a node."""
+    """The pod on the node that the Binding names. Raises ApiError: 409 if it has one or is going, 422 without one."""
     name, node = pod["metadata"]["name"], (binding.get("target") or {}).get("name")
     if not node:
         raise errors.invalid("", "Binding", name, [causes.required("target.name")])
     if pod["metadata"].get("deletionTimestamp"):
         raise errors.conflict("", "pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host")
     if pod["spec"].get("nodeName"):
-        why = f"pod {name} is already assigned to node \"{pod['spec']['nodeName']}\""
+        why = f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
         raise errors.conflict("", "pods/binding", name, why)
     status = pod.get("status", {})
     others = [condition for condition in status.get("conditions", ()) if condition["type"] != "PodScheduled"]

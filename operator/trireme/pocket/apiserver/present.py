@@ -63,8 +63,10 @@ class Presenter:
 
     def event(self, seen: Seen, *, header: bool = False) -> bytes:
         """One line of a watch. `header`: a Table's first row brings the columns."""
-        shown = self._plain(seen.record) if self.form is Form.PLAIN else _encode(
-            self._transformed(seen.record, header=header)
+        shown = (
+            self._plain(seen.record)
+            if self.form is Form.PLAIN
+            else _encode(self._transformed(seen.record, header=header))
         )
         return b'{"type":"%s","object":%s}\n' % (seen.change.encode(), shown)
 
@@ -75,8 +77,11 @@ class Presenter:
         shown: Object = {"kind": self.kind.kind, "apiVersion": self.kind.api_version, "metadata": metadata}
         if self.form is Form.TABLE:
             shown = {
-                "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": str(version)},
-                "columnDefinitions": None, "rows": [{"cells": [], "object": table.partial(shown)}],
+                "kind": "Table",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": {"resourceVersion": str(version)},
+                "columnDefinitions": None,
+                "rows": [{"cells": [], "object": table.partial(shown)}],
             }
         elif self.form is Form.PARTIAL:
             shown = table.partial(shown)

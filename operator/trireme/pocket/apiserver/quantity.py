@@ -17,9 +17,7 @@ def parse_quantity(text: str) -> Fraction:
     """The value of a quantity, such as Fraction(1, 2) for `500m`. Raises ValueError."""
     match = _QUANTITY.match(text)
     if match is None:
-        raise ValueError(
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-        )
+        raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     number, exponent, suffix = match.groups()
     value = Fraction(number)
     if exponent:

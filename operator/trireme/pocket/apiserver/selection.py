@@ -103,9 +103,11 @@ def wants_initial_events(query: Query) -> bool:
             raise errors.invalid("meta.k8s.io", "ListOptions", "", why)
         return False
     if match != "NotOlderThan":
-        why = [causes.forbidden(
-            "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        )]
+        why = [
+            causes.forbidden(
+                "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            )
+        ]
         raise errors.invalid("meta.k8s.io", "ListOptions", "", why)
     return given.lower() in ("1", "t", "true")
 
@@ -114,9 +116,11 @@ def _exact_version(store: Store, query: Query) -> int | None:
     """The state that a list must show; None: the current one, which is newer than any that may be asked for."""
     version, match = _version(query), query.get("resourceVersionMatch")
     if match and "resourceVersion" not in query:
-        why = [causes.forbidden(
-            "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        )]
+        why = [
+            causes.forbidden(
+                "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            )
+        ]
         raise errors.invalid("meta.k8s.io", "ListOptions", "", why)
     if match not in (None, "", "Exact", "NotOlderThan"):
         why = [causes.not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan"))]

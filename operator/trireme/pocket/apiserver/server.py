@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import web
 
 from trireme.pocket.apiserver import bodies, discovery, errors, openapi
-from trireme.pocket.apiserver.builtin.kinds import built_in_kinds
+from trireme.pocket.apiserver.builtin.kinds import BUILT_IN
 from trireme.pocket.apiserver.controllers import Controllers
 from trireme.pocket.apiserver.errors import ApiError
 from trireme.pocket.apiserver.faults import Faults
@@ -64,7 +64,7 @@ class ApiServer:
         self._token = token
         self._clock = clock
         self._registry = Registry()
-        for kind in built_in_kinds():
+        for kind in BUILT_IN:
             self._registry.add(kind)
         operations = Operations(self.store, self._registry, clock)
         self._handlers = Handlers(operations)

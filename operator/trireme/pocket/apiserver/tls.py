@@ -1,4 +1,4 @@
-"""A certificate authority for one server's lifetime: kubectl sends no token over plain HTTP, so the pocket speaks TLS."""
+"""A certificate for one server's lifetime: kubectl sends no token over plain HTTP, so the pocket speaks TLS."""
 
 from __future__ import annotations
 
@@ -44,8 +44,14 @@ def make_tls(host: str, now: datetime) -> Tls:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
             x509.KeyUsage(
-                digital_signature=True, key_cert_sign=True, crl_sign=False, content_commitment=False,
-                key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
+                digital_signature=True,
+                key_cert_sign=True,
+                crl_sign=False,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                encipher_only=False,
                 decipher_only=False,
             ),
             critical=True,

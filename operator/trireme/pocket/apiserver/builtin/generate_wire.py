@@ -24,7 +24,7 @@ _POINTER = re.compile(r"^\t\w+\s+\*(?:int32|int64|bool|string|intstr\.IntOrStrin
 
 
 def numbers(protos: list[str]) -> dict[str, dict[str, Any]]:
-    """For each shape that has a message: field number -> name, or -> {"inline": message} where JSON has no such field."""
+    """For each shape with a message: field number -> name, or -> {"inline": message} where JSON has no such field."""
     messages = {name: fields for proto in protos for name, fields in _messages(proto)}
     found: dict[str, dict[str, Any]] = {}
     for name in all_shapes():

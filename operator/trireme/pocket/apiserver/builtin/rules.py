@@ -26,10 +26,9 @@ def _no_causes(*objects: Object) -> list[Cause]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BuiltInRules:
-    """`shape_name` is the definition in the published schemas, `kind` the kind whose lists' merge keys hold."""
+    """`shape_name` is the kind's definition in the published schemas."""
 
     shape_name: str
-    kind: str
     name_rule: Callable[[str], str | None] = names.dns_subdomain
     defaults: Callable[[Object], None] = _nothing
     first_status: Callable[[Object], None] = _nothing
@@ -39,7 +38,7 @@ class BuiltInRules:
 
     @property
     def merge_keys(self) -> MergeKeys:
-        return built_in(self.kind)
+        return built_in(self.shape_name.rpartition(".")[2])
 
     def decode(self, obj: Object) -> list[str]:
         return decode(obj, shape(self.shape_name))

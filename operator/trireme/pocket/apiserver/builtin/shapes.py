@@ -11,9 +11,20 @@ import msgspec
 REF: Final = "#/components/schemas/"
 META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 ROOTS: Final = (
-    *(f"io.k8s.api.core.v1.{kind}" for kind in (
-        "Pod", "Service", "ConfigMap", "Secret", "Namespace", "Node", "ServiceAccount", "Event", "Binding",
-    )),
+    *(
+        f"io.k8s.api.core.v1.{kind}"
+        for kind in (
+            "Pod",
+            "Service",
+            "ConfigMap",
+            "Secret",
+            "Namespace",
+            "Node",
+            "ServiceAccount",
+            "Event",
+            "Binding",
+        )
+    ),
     "io.k8s.api.events.v1.Event",
     "io.k8s.api.coordination.v1.Lease",
     *(f"io.k8s.api.rbac.v1.{kind}" for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")),

@@ -41,9 +41,9 @@ def known(shape_name: str) -> bool:
 def decode(body: bytes, shape_name: str) -> dict[str, Json]:
     """The object in a `runtime.Unknown` envelope. Raises WireError."""
     if not body.startswith(_MAGIC):
-        raise WireError("provided data does not appear to be a protobuf message, expected prefix \"k8s\\0\"")
+        raise WireError('provided data does not appear to be a protobuf message, expected prefix "k8s\\0"')
     try:
-        envelope = {number: value for number, value in _fields(body[len(_MAGIC) :])}
+        envelope = dict(_fields(body[len(_MAGIC) :]))
         names = {number: value.decode() for number, value in _fields(envelope.get(1, b""))}
         obj = _message(envelope.get(2, b""), shape_name)
     except (IndexError, UnicodeDecodeError, AttributeError, TypeError, struct.error) as error:

@@ -1,4 +1,4 @@
-"""Namespaces, nodes, leases, priority classes and the policy kinds: small rules of kinds that mostly keep what they get."""
+"""Namespaces, nodes, leases, priority classes, roles: the small rules of kinds that mostly keep what they get."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def validate_lease(lease: Object) -> list[Cause]:
     for field, least in (("leaseDurationSeconds", 1), ("leaseTransitions", 0)):
         value = spec.get(field)
         if value is not None and value < least:
-            found.append(causes.invalid(f"spec.{field}", value, f"must be greater than {'' if least else 'or equal to '}0"))
+            bound = "greater than 0" if least else "greater than or equal to 0"
+            found.append(causes.invalid(f"spec.{field}", value, f"must be {bound}"))
     if spec.get("holderIdentity") == "":
         found.append(causes.invalid("spec.holderIdentity", "", "must not be empty"))
     return found
@@ -53,7 +54,8 @@ def validate_priority_class(priority_class: Object) -> list[Cause]:
 def validate_priority_class_update(new: Object, old: Object) -> list[Cause]:
     return [
         causes.invalid(field, new.get(field), "field is immutable")
-        for field in ("value", "preemptionPolicy") if new.get(field) != old.get(field)
+        for field in ("value", "preemptionPolicy")
+        if new.get(field) != old.get(field)
     ]
 
 
@@ -81,5 +83,6 @@ def validate_binding_update(new: Object, old: Object) -> list[Cause]:
 def validate_role(role: Object) -> list[Cause]:
     return [
         causes.required(f"rules[{index}].verbs", "verbs must contain at least one value")
-        for index, rule in enumerate(role.get("rules") or ()) if not rule.get("verbs")
+        for index, rule in enumerate(role.get("rules") or ())
+        if not rule.get("verbs")
     ]

@@ -57,9 +57,7 @@ def validate_secret_update(new: Object, old: Object) -> list[Cause]:
 
 
 def _keys(field: str, data: dict[str, str]) -> list[Cause]:
-    return [
-        causes.invalid(f"{field}[{key}]", key, problem) for key in data if (problem := names.config_key(key))
-    ]
+    return [causes.invalid(f"{field}[{key}]", key, problem) for key in data if (problem := names.config_key(key))]
 
 
 def _frozen(new: Object, old: Object, fields: tuple[str, ...]) -> list[Cause]:

@@ -14,6 +14,11 @@ Object = dict[str, Any]
 
 NEGATIVE: Final = "must be greater than or equal to 0"
 _PORT_RANGE: Final = "must be between 1 and 65535, inclusive"
+_MANY_SOURCES: Final = "may not have more than one field specified at a time"
+_NO_SOURCE: Final = (
+    "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
+)
+_STANDARD: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
 _PROBE_DEFAULTS: Final = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 
@@ -100,10 +105,10 @@ def _environment(variables: list[Object], at: str) -> list[Cause]:
         if source is None:
             continue
         if variable.get("value"):
-            found.append(causes.invalid(f"{at}[{index}].valueFrom", "", "may not be specified when `value` is not empty"))
+            why = "may not be specified when `value` is not empty"
+            found.append(causes.invalid(f"{at}[{index}].valueFrom", "", why))
         if len(source) != 1:
-            many = "may not have more than one field specified at a time" if source else "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
-            found.append(causes.invalid(f"{at}[{index}].valueFrom", "", many))
+            found.append(causes.invalid(f"{at}[{index}].valueFrom", "", _MANY_SOURCES if source else _NO_SOURCE))
     return found
 
 
@@ -134,7 +139,7 @@ def _resources(resources: Object, at: str) -> list[Cause]:
             value = parse_quantity(str(amount))
             if problem := names.label_key(name):
                 found.append(causes.invalid(field, name, problem))
-            elif "/" not in name and name not in ("cpu", "memory", "ephemeral-storage") and not name.startswith("hugepages-"):
+            elif "/" not in name and name not in _STANDARD and not name.startswith("hugepages-"):
                 found.append(causes.invalid(field, name, "must be a standard resource for containers"))
             if value < 0:
                 found.append(causes.invalid(field, str(amount), NEGATIVE))

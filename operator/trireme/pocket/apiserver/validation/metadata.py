@@ -10,12 +10,9 @@ from trireme.pocket.objects import causes, names
 from trireme.pocket.objects.causes import Cause
 
 ANNOTATIONS_LIMIT = 256 * 1024
-IMMUTABLE = "field is immutable"
 
 
-def validate(
-    new: dict[str, Any], old: dict[str, Any] | None, name_rule: Callable[[str], str | None]
-) -> list[Cause]:
+def validate(new: dict[str, Any], old: dict[str, Any] | None, name_rule: Callable[[str], str | None]) -> list[Cause]:
     """All that is wrong with `new` metadata, which replace `old` (None: creation)."""
     found = checks.checked("metadata.name", new.get("name"), name_rule) if old is None else []
     found += _labels(new.get("labels", {}))
@@ -47,7 +44,8 @@ def _labels(labels: dict[str, str]) -> list[Cause]:
 def _annotations(annotations: dict[str, str]) -> list[Cause]:
     found = [
         causes.invalid("metadata.annotations", key, problem)
-        for key in annotations if (problem := names.label_key(key.lower()))
+        for key in annotations
+        if (problem := names.label_key(key.lower()))
     ]
     if sum(len(key) + len(value) for key, value in annotations.items()) > ANNOTATIONS_LIMIT:
         found.append(causes.too_long("metadata.annotations", ANNOTATIONS_LIMIT))
@@ -61,5 +59,6 @@ def _owners(owners: list[dict[str, Any]]) -> list[Cause]:
             if not owner.get(key):
                 found.append(causes.invalid(f"metadata.ownerReferences[{index}].{key}", "", "must not be empty"))
     if sum(bool(owner.get("controller")) for owner in owners) > 1:
-        found.append(causes.invalid("metadata.ownerReferences", owners, "Only one reference can have Controller set to true"))
+        why = "Only one reference can have Controller set to true"
+        found.append(causes.invalid("metadata.ownerReferences", owners, why))
     return found

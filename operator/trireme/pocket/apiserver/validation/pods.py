@@ -21,6 +21,8 @@ _SPEC_DEFAULTS: Final = {
     "priority": 0,
 }
 _NODE_TOLERATIONS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_DNS_POLICIES: Final = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+_EFFECTS: Final = ("", "NoSchedule", "PreferNoSchedule", "NoExecute")
 _MODE: Final = 0o644
 _IMMUTABLE: Final = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -56,16 +58,18 @@ def validate(pod: Object) -> list[Cause]:
     if spec is None:
         return [causes.required("spec.containers")]
     found = checks.one_of("spec.restartPolicy", spec["restartPolicy"], ("Always", "Never", "OnFailure"))
-    found += checks.one_of("spec.dnsPolicy", spec["dnsPolicy"], ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"))
+    found += checks.one_of("spec.dnsPolicy", spec["dnsPolicy"], _DNS_POLICIES)
     for field in ("hostname", "subdomain"):
         found += checks.checked(f"spec.{field}", spec.get(field), names.dns_label, needed=False)
     found += _volumes(spec.get("volumes", []))
     found += containers.validate_all(spec, {volume.get("name") for volume in spec.get("volumes", ())})
-    if spec["terminationGracePeriodSeconds"] < 0:
-        found.append(causes.invalid("spec.terminationGracePeriodSeconds", spec["terminationGracePeriodSeconds"], containers.NEGATIVE))
+    grace = spec["terminationGracePeriodSeconds"]
+    if grace < 0:
+        found.append(causes.invalid("spec.terminationGracePeriodSeconds", grace, containers.NEGATIVE))
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and deadline < 1:
-        found.append(causes.invalid("spec.activeDeadlineSeconds", deadline, "must be between 1 and 2147483647, inclusive"))
+        why = "must be between 1 and 2147483647, inclusive"
+        found.append(causes.invalid("spec.activeDeadlineSeconds", deadline, why))
     for key, value in spec.get("nodeSelector", {}).items():
         if problem := names.label_key(key) or names.label_value(value):
             found.append(causes.invalid("spec.nodeSelector", key, problem))
@@ -120,7 +124,8 @@ def _volumes(volumes: list[Object]) -> list[Cause]:
         found += checks.checked(f"spec.volumes[{index}].name", volume.get("name"), names.dns_label)
         sources = [key for key in volume if key != "name"]
         if len(sources) > 1:
-            found.append(causes.forbidden(f"spec.volumes[{index}].{sources[1]}", "may not specify more than 1 volume type"))
+            why = "may not specify more than 1 volume type"
+            found.append(causes.forbidden(f"spec.volumes[{index}].{sources[1]}", why))
     return found
 
 
@@ -130,9 +135,10 @@ def _tolerations(tolerations: list[Object]) -> list[Cause]:
         at = f"spec.tolerations[{index}]"
         operator = toleration.get("operator") or "Equal"
         found += checks.one_of(f"{at}.operator", operator, ("Equal", "Exists", "Gt", "Lt"))
-        found += checks.one_of(f"{at}.effect", toleration.get("effect", ""), ("", "NoSchedule", "PreferNoSchedule", "NoExecute"))
+        found += checks.one_of(f"{at}.effect", toleration.get("effect", ""), _EFFECTS)
         if operator == "Exists" and toleration.get("value"):
-            found.append(causes.invalid(f"{at}.operator", toleration, "value must be empty when `operator` is 'Exists'"))
+            why = "value must be empty when `operator` is 'Exists'"
+            found.append(causes.invalid(f"{at}.operator", toleration, why))
     return found
 
 
@@ -142,11 +148,14 @@ def _qos_class(spec: Object) -> str:
     if all(
         resources.get("limits", {}).get(name) is not None
         and resources["limits"][name] == resources.get("requests", {}).get(name)
-        for resources in wanted for name in ("cpu", "memory")
+        for resources in wanted
+        for name in ("cpu", "memory")
     ):
         return "Guaranteed"
     asks = any(
         name in ("cpu", "memory")
-        for resources in wanted for side in ("limits", "requests") for name in resources.get(side, {})
+        for resources in wanted
+        for side in ("limits", "requests")
+        for name in resources.get(side, {})
     )
     return "Burstable" if asks else "BestEffort"
