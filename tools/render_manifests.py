@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +31,25 @@ RBAC_KINDS = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRo
 Manifest = dict[str, Any]
 
 
-def render(*arguments: str, namespace: str = NAMESPACE) -> list[Manifest]:
-    """What `helm template` makes of the chart, without the objects of `helm test`. Raises CalledProcessError."""
-    command = [binary("helm"), "template", "trireme", CHART, f"--namespace={namespace}", "--skip-tests", *arguments]
-    with tempfile.TemporaryDirectory(
-        prefix="trireme-helm-"
-    ) as home:  # what the user's own Helm is set to plays no part
-        environment = {"HELM_CACHE_HOME": home, "HELM_CONFIG_HOME": home, "HELM_DATA_HOME": home, "HOME": home}
-        done = subprocess.run(command, env={**os.environ, **environment}, check=True, capture_output=True, text=True)
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+def helm(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> str:
+    """Runs Helm and returns what it prints; what the user's own is set to plays no part. Raises CalledProcessError."""
+    with tempfile.TemporaryDirectory(prefix="trireme-helm-") as home:
+        homes = dict.fromkeys(("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "HOME"), home)
+        settings = {**os.environ, **homes, "KUBECONFIG": f"{home}/none", **(environment or {})}
+        done = subprocess.run([binary("helm"), *arguments], env=settings, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def template(*arguments: str | Path) -> list[Manifest]:
+    """The objects that the chart makes with these arguments of `helm template`."""
+    text = helm("template", "trireme", CHART, f"--namespace={NAMESPACE}", *arguments)
+    return [document for document in yaml.safe_load_all(text) if document]
 
 
 def files(crd: str) -> Iterator[tuple[Path, str]]:
     """Path below the repository's root, and what belongs there; `crd` is the text of manifests/crd.yaml."""
     yield Path("charts/trireme/files/crd.yaml"), crd
-    objects = render("--set=crds.install=false", f"--set=key.existingSecret={KEY_SECRET}")
+    objects = template("--skip-tests", "--set=crds.install=false", f"--set=key.existingSecret={KEY_SECRET}")
     for rendered in objects:
         labels = rendered["metadata"]["labels"]
         labels["app.kubernetes.io/managed-by"] = "kubectl"
