@@ -1,4 +1,4 @@
-"""JSON schemas of the Kubernetes objects that Trireme reads or writes, taken from the `kubernetes` client's models.
+"""JSON schemas of the Kubernetes objects that Trireme makes, taken from the `kubernetes` client's models.
 
 The result is operator/trireme/spec/data/kubernetes.json. The models know structure and types; the few limits that the
 API server also enforces and that users get wrong are listed here, from the Kubernetes API reference.
@@ -17,17 +17,19 @@ from kubernetes.client import models
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-KINDS = (
-    "V1Binding", "V1ConfigMap", "CoreV1Event", "V1Lease", "V1Namespace", "V1Node", "V1Pod", "V1PodTemplateSpec",
-    "V1Secret", "V1Service", "V1ServiceAccount",
-)  # fmt: skip
+KINDS = ("V1ConfigMap", "V1Pod", "V1PodTemplateSpec", "V1Secret", "V1Service")
 
 QUANTITY: dict[str, Any] = {"type": ["string", "number"], "format": "quantity"}
 QUANTITIES = {
-    "ContainerStatus.allocatedResources", "EmptyDirVolumeSource.sizeLimit", "NodeStatus.allocatable",
-    "NodeStatus.capacity", "PodSpec.overhead", "ResourceFieldSelector.divisor", "ResourceRequirements.limits",
-    "ResourceRequirements.requests", "VolumeResourceRequirements.limits", "VolumeResourceRequirements.requests",
-}  # fmt: skip
+    "ContainerStatus.allocatedResources",
+    "EmptyDirVolumeSource.sizeLimit",
+    "PodSpec.overhead",
+    "ResourceFieldSelector.divisor",
+    "ResourceRequirements.limits",
+    "ResourceRequirements.requests",
+    "VolumeResourceRequirements.limits",
+    "VolumeResourceRequirements.requests",
+}
 
 PORT = {"minimum": 1, "maximum": 65535}
 NATURAL = {"minimum": 0}
