@@ -35,8 +35,8 @@ _POLL_SECONDS = 0.01
 class PocketCluster:
     """A Kubernetes of one node for the time of an `async with`.
 
-    When a part of it fails, the block is cancelled and the failure raised, in an ExceptionGroup. Raises OSError at the
-    start: the port is taken, the directory cannot be written.
+    When a part of it fails, the block is cancelled and that failure raised. Raises OSError at the start: the port is
+    taken, the directory cannot be written.
     """
 
     def __init__(self, directory: Path, *, gpus: int = 0, port: int = 0) -> None:
@@ -47,6 +47,8 @@ class PocketCluster:
         self._gpus = gpus
         self._port = port
         self._stack = AsyncExitStack()
+        self._stopping = False
+        self._failure: BaseException | None = None
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
@@ -56,28 +58,32 @@ class PocketCluster:
 
     async def __aenter__(self) -> PocketCluster:
         """Returns when the node is ready and TrainingJobs are served."""
+        self._owner = asyncio.current_task()
         async with AsyncExitStack() as stack:
             self._make_directory(stack)
             await self.server.start(port=self._port)
             stack.push_async_callback(self.server.stop)
             self._write_kubeconfig()
             client = await stack.enter_async_context(self.client())
-            tasks = await stack.enter_async_context(asyncio.TaskGroup())
             await self._define_jobs(client)
-            self._run(stack, tasks, Scheduler(client).run())
+            self._run(stack, Scheduler(client).run())
             self.kubelet = Kubelet(client, self.directory / "pods", gpus=self._gpus)
             self.server.logs = self.kubelet
             await self.kubelet.start()
             stack.push_async_callback(self.kubelet.stop)
-            self._run_operator(stack, tasks)
+            self._run_operator(stack)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         """The operator first, so that it makes no new pods; the API server last, so that the others end in peace."""
-        return await self._stack.__aexit__(kind, error, trace)
+        self._stopping = True
+        await self._stack.__aexit__(kind, error, trace)
+        if self._failure is not None and isinstance(error, asyncio.CancelledError) and self._owner is not None:
+            self._owner.uncancel()
+            raise self._failure
 
     def _make_directory(self, stack: AsyncExitStack) -> None:
         existed = self.directory.exists()
@@ -97,8 +103,8 @@ class PocketCluster:
                 await asyncio.sleep(_POLL_SECONDS)
                 definition = await client.get(CUSTOM_RESOURCE_DEFINITIONS, None, name)
 
-    def _run(self, stack: AsyncExitStack, tasks: asyncio.TaskGroup, part: Coroutine[Any, Any, None]) -> None:
-        task = tasks.create_task(part)
+    def _run(self, stack: AsyncExitStack, part: Coroutine[Any, Any, None]) -> None:
+        task = self._watched(part)
 
         async def stop() -> None:
             task.cancel()
@@ -106,10 +112,10 @@ class PocketCluster:
 
         stack.push_async_callback(stop)
 
-    def _run_operator(self, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
+    def _run_operator(self, stack: AsyncExitStack) -> None:
         asked = asyncio.Event()
         settings = Settings(kubeconfig=self.kubeconfig_path, key_file=self._key_path)
-        task = tasks.create_task(handlers.run(settings, asked))
+        task = self._watched(handlers.run(settings, asked))
 
         async def stop() -> None:
             asked.set()
@@ -118,6 +124,19 @@ class PocketCluster:
             await asyncio.wait([task])
 
         stack.push_async_callback(stop)
+
+    def _watched(self, part: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task whose failure is everybody's."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            failure = None if task.cancelled() else task.exception()
+            if failure is not None and not self._stopping and self._owner is not None:
+                self._failure = failure
+                self._owner.cancel()
+
+        task = asyncio.create_task(part)
+        task.add_done_callback(ended)
+        return task
 
     @property
     def _key_path(self) -> Path:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from fractions import Fraction
 from pathlib import Path
 
@@ -59,37 +60,36 @@ class Kubelet:
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._lost = False
+        self._grace = STOP_SECONDS
+        self._stack = AsyncExitStack()
 
     async def start(self) -> None:
         """Returns when the node is registered and its pods are being watched. Raises NoAddress, ApiError."""
-        self._block = Block.claim()
-        self._addresses = Addresses(self._block.base)
-        self._events = Recorder(self._client, "kubelet", self.name)
-        self._ready_since = to_text(time.time())
-        try:
+        async with AsyncExitStack() as stack:
+            block = Block.claim()
+            stack.callback(block.close)
+            self._addresses = Addresses(block.base)
+            self._events = Recorder(self._client, "kubelet", self.name)
+            stack.push_async_callback(self._events.close)
+            self._ready_since = to_text(time.time())
             await self._register()
-        except BaseException:
-            self._block.close()
-            raise
-        self._pods = Reflector(
-            self._client,
-            PODS,
-            changed=self._changed,
-            removed=self._removed,
-            field_selector=f"spec.nodeName={self.name}",
-        )
-        self._tasks = [asyncio.create_task(self._pods.run()), asyncio.create_task(self._beat())]
-        await self._pods.synced.wait()
+            pods = Reflector(
+                self._client,
+                PODS,
+                changed=self._changed,
+                removed=self._removed,
+                field_selector=f"spec.nodeName={self.name}",
+            )
+            stack.push_async_callback(self._end_pods)
+            self._tasks = [asyncio.create_task(pods.run()), asyncio.create_task(self._beat())]
+            stack.push_async_callback(_cancel, self._tasks)
+            await pods.synced.wait()
+            self._stack = stack.pop_all()
 
     async def stop(self, grace: float = STOP_SECONDS) -> None:
         """SIGTERM to every pod, SIGKILL after `grace` seconds; returns when no process is left."""
-        await _cancel(self._tasks)
-        for worker in self._workers.values():
-            worker.terminate(grace)
-        await asyncio.gather(*(worker.wait_until_over() for worker in self._workers.values()))
-        await _cancel(list(self._lives.values()))
-        await self._events.close()
-        self._block.close()
+        self._grace = grace
+        await self._stack.aclose()
 
     async def lose(self) -> None:
         """Injects a fault: the node is gone at once, with all its processes and without a word to the API server."""
@@ -112,6 +112,12 @@ class Kubelet:
         """`LogSource` of the pocket's API server. Raises LookupError."""
         async for chunk in self._worker(namespace, pod).read_log(container, options):
             yield chunk
+
+    async def _end_pods(self) -> None:
+        for worker in self._workers.values():
+            worker.terminate(self._grace)
+        await asyncio.gather(*(worker.wait_until_over() for worker in self._workers.values()))
+        await _cancel(list(self._lives.values()))
 
     def _worker(self, namespace: str, pod: str) -> PodWorker:
         worker = next((each for each in self._workers.values() if each.name == f"{namespace}/{pod}"), None)
