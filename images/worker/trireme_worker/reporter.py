@@ -50,6 +50,7 @@ class Reporter:
         self._warned: set[str] = set()
         self._changed = threading.Event()
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
         self._thread: threading.Thread | None = None
         if not url:
             _log.info("not inside a Trireme job: progress goes nowhere")
@@ -73,10 +74,11 @@ class Reporter:
                 atexit.register(self.flush)
 
     def flush(self) -> None:
-        """Sends what has not been sent."""
-        if self._changed.is_set():
-            self._changed.clear()
-            self._send()
+        """Sends what has not been sent, and waits for what is under way: at exit the thread would be cut off."""
+        with self._sending:
+            if self._changed.is_set():
+                self._changed.clear()
+                self._send()
 
     def progress(self) -> wire.Progress:
         with self._lock:
