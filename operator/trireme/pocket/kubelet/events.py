@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
@@ -54,11 +53,11 @@ class Recorder:
             _log.debug("event %s not written: %s", event["reason"], error)
 
     def _event(self, pod: Object, kind: str, reason: str, message: str) -> Object:
-        metadata = pod["metadata"]
+        metadata, now = pod["metadata"], time.time_ns()
         return {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,
-            "metadata": {"name": f"{metadata['name']}.{uuid.uuid4().hex[:16]}", "namespace": metadata["namespace"]},
+            "metadata": {"name": f"{metadata['name']}.{now:x}", "namespace": metadata["namespace"]},
             "regarding": {
                 "apiVersion": "v1",
                 "kind": "Pod",
@@ -70,7 +69,7 @@ class Recorder:
             "reason": reason,
             "action": reason,
             "note": message[:_NOTE_MAX],
-            "eventTime": timestamp(time.time_ns())[:26] + "Z",
+            "eventTime": timestamp(now)[:26] + "Z",
             "reportingController": self._component,
             "reportingInstance": self._host,
         }

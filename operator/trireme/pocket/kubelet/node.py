@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Mapping
 
+from trireme import __version__
 from trireme.pocket.kubelet.container import to_text
 from trireme.pocket.kubelet.environment import Object
 
@@ -24,7 +25,6 @@ def capacity(gpus: int) -> dict[str, str]:
 
 
 def manifest(name: str, labels: Mapping[str, str]) -> Object:
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -33,7 +33,7 @@ def manifest(name: str, labels: Mapping[str, str]) -> Object:
             "labels": {
                 "kubernetes.io/hostname": name,
                 "kubernetes.io/os": "linux",
-                "kubernetes.io/arch": machine,
+                "kubernetes.io/arch": _architecture(),
                 "node.kubernetes.io/instance-type": "pocket",
                 **labels,
             },
@@ -43,23 +43,28 @@ def manifest(name: str, labels: Mapping[str, str]) -> Object:
 
 
 def status(name: str, address: str, offered: Mapping[str, str], since: str) -> Object:
-    """`since` is when the node became ready (RFC 3339)."""
+    """`since` is when the node became ready (RFC 3339). There is no pressure condition, because nobody looks."""
     return {
         "capacity": dict(offered),
         "allocatable": dict(offered),
         "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
-        "conditions": [_condition("Ready", "True", "KubeletReady", "the pocket kubelet is ready", since)]
-        + [
-            _condition(kind, "False", f"KubeletHasNo{kind}", "the pocket does not watch it", since)
-            for kind in ("MemoryPressure", "DiskPressure", "PIDPressure")
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "KubeletReady",
+                "message": "the pocket kubelet is ready",
+                "lastHeartbeatTime": to_text(time.time()),
+                "lastTransitionTime": since,
+            }
         ],
         "nodeInfo": {
-            "architecture": platform.machine(),
+            "architecture": _architecture(),
             "operatingSystem": "linux",
             "kernelVersion": platform.release(),
             "osImage": "this machine",
             "containerRuntimeVersion": "pocket://1",
-            "kubeletVersion": "v1.36.0-pocket",
+            "kubeletVersion": f"v1.36.2+trireme-pocket-{__version__}",
             "kubeProxyVersion": "",
             "machineID": "",
             "systemUUID": "",
@@ -68,12 +73,6 @@ def status(name: str, address: str, offered: Mapping[str, str], since: str) -> O
     }
 
 
-def _condition(kind: str, value: str, reason: str, message: str, since: str) -> Object:
-    return {
-        "type": kind,
-        "status": value,
-        "reason": reason,
-        "message": message,
-        "lastHeartbeatTime": to_text(time.time()),
-        "lastTransitionTime": since,
-    }
+def _architecture() -> str:
+    """In Go's words, as everywhere in Kubernetes."""
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
