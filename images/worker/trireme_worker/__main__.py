@@ -15,7 +15,8 @@ from typing import NoReturn
 
 from trireme.contract import environ, exits, names, wire
 from trireme.contract.environ import BadEnvironment, PodEnvironment
-from trireme_worker.agent import Agent
+
+from trireme_worker.agent import PATIENCE, Agent, Patience
 from trireme_worker.output import Output
 
 DESCRIPTION = """\
@@ -25,12 +26,13 @@ failed. The operator starts it; what it needs comes from TRIREME_* variables.
 """
 
 FILES = 65536
+"""Open files that the coordinator of a large job may need."""
 
 
-def main(argv: Sequence[str] | None = None) -> NoReturn:
+def main(argv: Sequence[str] | None = None, patience: Patience = PATIENCE) -> NoReturn:
     command = _command(argv)
     output = Output()
-    termination = _termination(command, output)
+    termination = _termination(command, output, patience)
     _leave_word(termination, output)
     output.close()
     sys.exit(termination.exit_code)
@@ -49,11 +51,11 @@ def _command(argv: Sequence[str] | None) -> list[str]:
     return command
 
 
-def _termination(command: Sequence[str], output: Output) -> wire.Termination:
+def _termination(command: Sequence[str], output: Output, patience: Patience) -> wire.Termination:
     try:
         env = PodEnvironment.read(os.environ)
         _raise_file_limit()
-        return asyncio.run(_run(env, command, output))
+        return asyncio.run(_run(env, command, output, patience))
     except BadEnvironment as error:
         return _failed(exits.BAD_ENVIRONMENT, str(error))
     except Exception as error:  # the last resort: the operator must learn that the agent is to blame
@@ -61,8 +63,8 @@ def _termination(command: Sequence[str], output: Output) -> wire.Termination:
         return _failed(exits.AGENT_ERROR, traceback.format_exception_only(type(error), error)[-1].strip())
 
 
-async def _run(env: PodEnvironment, command: Sequence[str], output: Output) -> wire.Termination:
-    return await Agent(env, _token(env.token_file), command, os.environ, output).run()
+async def _run(env: PodEnvironment, command: Sequence[str], output: Output, patience: Patience) -> wire.Termination:
+    return await Agent(env, _token(env.token_file), command, os.environ, output, patience).run()
 
 
 def _token(path: str) -> str:

@@ -52,6 +52,9 @@ class Patience:
     """For the coordinator to answer again, once the pod has joined."""
 
 
+PATIENCE = Patience()
+
+
 class _ToldToStop(Exception):
     def __init__(self, number: int) -> None:
         super().__init__(f"the pod was told to stop ({exits.signal_name(number)})")
@@ -68,7 +71,7 @@ class Agent:
         command: Sequence[str],
         base: Mapping[str, str],
         output: Output,
-        patience: Patience = Patience(),
+        patience: Patience = PATIENCE,
     ) -> None:
         self._env = env
         self._command = command

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from trireme.contract import wire
+
 from trireme_worker.server import Refused, Response, reason_of
 
 

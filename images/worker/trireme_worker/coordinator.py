@@ -14,15 +14,16 @@ from trireme.contract.wire import (
     Beat,
     Failure,
     Generation,
+    JobReport,
     Join,
     Joined,
-    JobReport,
     Member,
     Order,
     Orders,
     Phase,
     State,
 )
+
 from trireme_worker import verdict
 
 RATE_SECONDS = 30.0

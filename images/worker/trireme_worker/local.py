@@ -11,6 +11,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from trireme.contract import codec, wire
+
 from trireme_worker.link import Lost
 from trireme_worker.rendezvous import Rendezvous
 from trireme_worker.server import Refused, Request, Response, Server

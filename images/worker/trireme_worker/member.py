@@ -1,4 +1,4 @@
-"""This pod's conversation with the coordinator: join, beat, goodbye. It knows the messages, not what to do about them."""
+"""This pod's conversation with the coordinator: join, beat, goodbye. What to do about it is the agent's."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ class Member:
         """`waiting(missing pods)` is called when they change. Raises NoGeneration, link.Lost and server.Refused."""
         env = self._env
         hostname = names.pod_name(env.job, env.role, env.index)
-        join = wire.Join(
-            env.role, env.index, env.pod_uid, env.slots, env.pod_ip, hostname, env.node_name, store_port
-        )
+        join = wire.Join(env.role, env.index, env.pod_uid, env.slots, env.pod_ip, hostname, env.node_name, store_port)
         await asyncio.sleep(random.uniform(0, SPREAD_SECONDS * (env.replicas - 1)))
         missing: tuple[str, ...] = ()
         while True:

@@ -29,7 +29,7 @@ class Writer:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._lines: collections.deque[bytes] = collections.deque()
+        self._pieces: list[bytes] = []
         self._size = 0
         self._lost = 0
         self._closing = False
@@ -37,13 +37,15 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=f"writer-{fd}", daemon=True)
         self._thread.start()
 
-    def write(self, line: bytes) -> None:
+    def write(self, lines: list[bytes]) -> None:
+        """Lines with their newlines."""
+        data = b"".join(lines)
         with self._changed:
-            if self._size + len(line) > BUFFER_BYTES:
-                self._lost += 1
+            if self._size + len(data) > BUFFER_BYTES:
+                self._lost += len(lines)
                 return
-            self._lines.append(line)
-            self._size += len(line)
+            self._pieces.append(data)
+            self._size += len(data)
             self._changed.notify()
 
     def close(self) -> None:
@@ -61,9 +63,9 @@ class Writer:
     def _next(self) -> bytes:
         """All that waits, as one piece; empty when it was the last."""
         with self._changed:
-            self._changed.wait_for(lambda: self._lines or self._lost or self._closing)
-            chunk = b"".join(self._lines)
-            self._lines.clear()
+            self._changed.wait_for(lambda: self._pieces or self._lost or self._closing)
+            chunk = b"".join(self._pieces)
+            self._pieces.clear()
             self._size = 0
             if self._lost:
                 chunk += b"[agent] %d lines lost: the reader of the log is too slow\n" % self._lost
@@ -103,12 +105,13 @@ class Tail:
         self.last_error = ""
         """The last line on stderr that says something: of a Python traceback, the exception."""
 
-    def add(self, line: bytes, is_error: bool) -> None:
-        shown = line.rstrip(b"\r").rpartition(b"\r")[2]  # of a progress bar, its last state
-        text = shown[:TAIL_LINE_BYTES].decode(errors="replace")
-        self._lines.append(text)
-        if is_error and text.strip():
-            self.last_error = text.strip()
+    def add(self, lines: list[bytes], is_error: bool) -> None:
+        for line in lines[-TAIL_LINES:]:
+            shown = line.rstrip(b"\r").rpartition(b"\r")[2]  # of a progress bar, its last state
+            text = shown[:TAIL_LINE_BYTES].decode(errors="replace")
+            self._lines.append(text)
+            if is_error and text.strip():
+                self.last_error = text.strip()
 
     def lines(self) -> tuple[str, ...]:
         return tuple(self._lines)
@@ -149,9 +152,9 @@ class Pipe:
         return bool(data)
 
     def _emit(self, lines: list[bytes]) -> None:
-        for line in lines:
-            self._tail.add(line, self._is_error)
-            self._writer.write(self._prefix + line + b"\n")
+        if lines:
+            self._tail.add(lines, self._is_error)
+            self._writer.write([self._prefix + line + b"\n" for line in lines])
 
 
 class Output:
@@ -163,7 +166,7 @@ class Output:
 
     def say(self, text: str) -> None:
         """A line of the agent's own."""
-        self.stderr.write(f"[agent] {text}\n".encode())
+        self.stderr.write([f"[agent] {line}\n".encode() for line in text.splitlines()])
 
     def close(self) -> None:
         self.stdout.close()

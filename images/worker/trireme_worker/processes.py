@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trireme.contract import exits
+
 from trireme_worker import linux
 from trireme_worker.output import Output, Pipe, Tail
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from trireme.contract import wire
+
 from trireme_worker.link import Link, Lost
 from trireme_worker.server import Refused
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from trireme.contract import codec, wire
+
 from trireme_worker.coordinator import Coordinator, NotAMember, Terms
 from trireme_worker.server import Refused, Request, Response, Server
 from trireme_worker.store import Store

@@ -1,0 +1,142 @@
+"""Real agents on loopback addresses, and the proof that they leave nothing behind."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from trireme.contract import bundle, environ, names, wire
+from trireme.contract.environ import PodEnvironment
+
+TOKEN = "t" * 64
+WAIT_SECONDS = 60
+_jobs = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    termination: wire.Termination | None
+    stdout: list[str]
+    stderr: list[str]
+
+
+@dataclass
+class Pod:
+    process: subprocess.Popen[str]
+    termination: Path
+
+    def wait(self) -> Ended:
+        out, err = self.process.communicate(timeout=WAIT_SECONDS)
+        said = wire.read_termination(self.termination.read_text()) if self.termination.exists() else None
+        return Ended(self.process.returncode, said, out.splitlines(), err.splitlines())
+
+    def wait_for(self, line: str) -> None:
+        """Reads stdout up to a line; the test must not be interested in what came before."""
+        assert self.process.stdout is not None
+        for found in self.process.stdout:
+            if found.rstrip("\n") == line:
+                return
+        raise AssertionError(f"{line!r} never came: {self.process.communicate(timeout=WAIT_SECONDS)}")
+
+
+@dataclass
+class Job:
+    """Pods of one job. Addresses are 127.x.y.z, another x.y for every job of this machine's test runs."""
+
+    folder: Path
+    agent: Path
+    name: str
+    network: str
+    pods: list[Pod] = field(default_factory=list)
+
+    @property
+    def coordinator(self) -> tuple[str, int]:
+        return f"{self.network}.1", names.COORDINATOR_PORT
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        replicas: int = 2,
+        slots: int = 1,
+        indices: Sequence[int] | None = None,
+        token: str = TOKEN,
+        join_seconds: int = 30,
+        grace_seconds: int = 5,
+        patience: str = "Patience()",
+        **variables: str,
+    ) -> list[Pod]:
+        """Starts the agents of `indices` (all replicas by default) and returns them."""
+        started = []
+        for index in indices if indices is not None else range(replicas):
+            token_file = self.folder / f"token-{index}"
+            token_file.write_text(token)
+            env = PodEnvironment(
+                job=self.name, namespace="default", role="worker", index=index, slots=slots, replicas=replicas,
+                attempt=0, backend="Horovod", coordinator="{}:{}".format(*self.coordinator),
+                token_file=str(token_file), join_seconds=join_seconds, grace_seconds=grace_seconds,
+                pod_ip=f"{self.network}.{index + 1}", pod_uid=f"uid-{index}", node_name="node",
+            )  # fmt: skip
+            started.append(self._start(command, env, patience, variables))
+        self.pods += started
+        return started
+
+    def run(self, command: Sequence[str], **options: object) -> list[Ended]:
+        return [pod.wait() for pod in self.start(command, **options)]  # type: ignore[arg-type]
+
+    def processes(self) -> list[int]:
+        """Every live process that has this job in its environment, wherever it hides."""
+        mark = f"{environ.PREFIX}JOB={self.name}\0".encode()
+        return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if mark in _environment(pid)]
+
+    def _start(self, command: Sequence[str], env: PodEnvironment, patience: str, variables: dict[str, str]) -> Pod:
+        termination = self.folder / f"termination-{env.index}"
+        main = f"import sys; sys.path.insert(0, {str(self.agent)!r}); from trireme_worker.agent import Patience; "
+        main += f"from trireme_worker.__main__ import main; main(['--', *sys.argv[1:]], {patience})"
+        process = subprocess.Popen(
+            [sys.executable, "-c", main, *command],
+            env={"PATH": os.environ["PATH"], environ.TERMINATION_LOG: str(termination), **env.write(), **variables},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return Pod(process, termination)
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture(scope="session")
+def agent_pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("agent") / names.AGENT_FILE
+    path.write_bytes(bundle.agent().content)
+    return path
+
+
+@pytest.fixture
+def job(tmp_path: Path, agent_pyz: Path) -> Iterator[Job]:
+    number, mine = next(_jobs), os.getpid()
+    job = Job(tmp_path, agent_pyz, f"job-{mine}-{number}", f"127.{20 + mine % 200}.{number}")
+    yield job
+    left = job.processes()
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    for pod in job.pods:
+        pod.process.communicate(timeout=WAIT_SECONDS)
+    assert not left, "processes left behind"
+    strays = [path.name for path in tmp_path.iterdir() if not path.name.startswith(("token-", "termination-"))]
+    assert not strays, "files left behind"
