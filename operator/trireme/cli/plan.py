@@ -21,6 +21,7 @@ from trireme.plan.plan import Plan
 from trireme.spec.parse import parse
 
 AT_START = "(known when the pods meet)"
+NO_UID = "00000000-0000-0000-0000-000000000000"
 
 
 @click.command()
@@ -33,7 +34,7 @@ def plan(file: Path, output: str) -> None:
     process's environment. Tokens and UIDs are given out when a job is created and stand as zeros.
     """
     with invalid_is_failed(file):
-        job = parse(read(file).job)
+        job = parse(read(file).job).model_copy(update={"uid": NO_UID})
     agent = bundle.agent()
     planned = planner.plan(job, attempt=0, agent=agent.digest)
     ranks = _ranks(planned)

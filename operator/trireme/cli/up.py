@@ -54,7 +54,7 @@ async def _up(gpus: int, port: int, kubeconfig: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="trireme-") as folder:
         async with PocketCluster(Path(folder), gpus=gpus, port=port) as cluster:
             try:
-                with kubeconfig.open("x", opener=_private) as file:
+                with open(kubeconfig, "x", encoding="utf-8", opener=_private) as file:
                     file.write(cluster.kubeconfig_path.read_text())
             except FileExistsError:
                 raise FileExistsError(

@@ -20,8 +20,8 @@ INDEX = "TRIREME_INDEX"
 SLOTS = "TRIREME_SLOTS"
 ATTEMPT = "TRIREME_ATTEMPT"
 
-JOIN_SECONDS = 600
-"""How long a pod waits for its peers: they may still pull an image of many gigabytes on a cold node."""
+JOIN_SECONDS = 3600
+"""How long a pod waits for its peers: they may wait for a node to be made and pull an image of many gigabytes."""
 AGENT_SECONDS = 5
 """What the agent keeps of a pod's grace period for itself, to reap its processes and leave its last word."""
 

@@ -25,6 +25,8 @@ from trireme.spec.errors import FieldError
 from trireme.spec.status import JobStatus, ReplicaCounts
 
 PENDING = "Pending"
+PROBLEMS_SHOWN = 10
+"""Of an invalid spec: a status is bounded, `trireme validate` shows all."""
 
 
 def decide(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
@@ -47,7 +49,9 @@ def rejected(generation: int, status: JobStatus, errors: tuple[FieldError, ...],
     """The status of a job that cannot run as it is written. A finished job stays as it was."""
     if conditions.finished(status):
         return status
-    text = f"Failed: invalid spec: {'; '.join(map(str, errors))}"
+    shown = "; ".join(map(str, errors[:PROBLEMS_SHOWN]))
+    more = f"; and {len(errors) - PROBLEMS_SHOWN} more" if len(errors) > PROBLEMS_SHOWN else ""
+    text = f"Failed: invalid spec: {shown}{more}"
     return _say(status, generation, now, conditions.FAILED, text, (conditions.FAILED, True, "InvalidSpec")).model_copy(
         update={"completion_time": now}
     )

@@ -45,4 +45,4 @@ class Plan:
     template: Mapping[str, Any]
     """metadata and spec that all pods share, as one value: a plan of 10,000 pods holds it once."""
     digest: str
-    """Hash of all that decides the pods' manifests, the attempt aside; pods carry it as an annotation."""
+    """Hash of what the spec decides of the pods' manifests; pods carry it as an annotation."""

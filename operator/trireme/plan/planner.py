@@ -9,7 +9,7 @@ import hashlib
 import json
 
 from trireme.plan import allreduce, manifests
-from trireme.plan.plan import Plan
+from trireme.plan.plan import Layout, Plan
 from trireme.spec.model import Strategy, TrainingJob
 
 STRATEGIES = {Strategy.ALL_REDUCE: allreduce.layout}
@@ -22,6 +22,12 @@ def plan(job: TrainingJob, *, attempt: int, agent: str) -> Plan:
     """`agent` is the content hash of agent.pyz, hexadecimal."""
     layout = STRATEGIES[job.spec.strategy](job)
     template = manifests.template(job, layout, agent)
-    decisive = json.dumps([template, [pod.slots for pod in layout.pods]], sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(decisive.encode()).hexdigest()[:DIGEST_LENGTH]
-    return Plan(job, attempt, agent, layout.pods, layout.environment, template, digest)
+    return Plan(job, attempt, agent, layout.pods, layout.environment, template, _digest(job, layout))
+
+
+def _digest(job: TrainingJob, layout: Layout) -> str:
+    """Of what the user said alone: an upgrade of the operator must not replace the pods of a job that waits for GPUs."""
+    said = job.spec.model_dump(mode="json", include={"strategy", "worker", "all_reduce"})
+    decisive = [job.uid, said, [pod.slots for pod in layout.pods]]
+    text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]

@@ -79,7 +79,7 @@ def test_a_whole_pod() -> None:
                         {"name": "TRIREME_BACKEND", "value": "Horovod"},
                         {"name": "TRIREME_COORDINATOR", "value": "digits-worker-0.tj-digits.team.svc:7070"},
                         {"name": "TRIREME_TOKEN_FILE", "value": "/var/run/secrets/trireme.dev/token"},
-                        {"name": "TRIREME_JOIN_SECONDS", "value": "600"},
+                        {"name": "TRIREME_JOIN_SECONDS", "value": "3600"},
                         {"name": "TRIREME_GRACE_SECONDS", "value": "25"},
                         {"name": "HOROVOD_GLOO_TIMEOUT_SECONDS", "value": "600"},
                         {"name": "TRIREME_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
