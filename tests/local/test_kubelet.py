@@ -438,6 +438,28 @@ async def test_a_lost_node_says_nothing_and_leaves_nothing(pocket: Pocket) -> No
     assert await pocket.processes(uid) == []
 
 
+async def test_what_an_earlier_kubelet_ran_is_not_run_again(pocket: Pocket, tmp_path: Path) -> None:
+    await pocket.run(pod(name="over"))
+    await pocket.create(pod("sleep 1000"))
+    await pocket.until("p", running)
+    await pocket.kubelet.lose()
+    successor = Kubelet(pocket.client, tmp_path / "other", directory=tmp_path)
+    await successor.start()
+    lost = await pocket.until("p", over)
+    assert (lost["status"]["phase"], lost["status"]["reason"]) == ("Failed", "NodeLost")
+    assert (await pocket.get("over"))["status"]["phase"] == "Succeeded"
+    await successor.stop()
+
+
+async def test_a_frozen_pod_can_be_deleted(pocket: Pocket) -> None:
+    uid = (await pocket.create(pod("sleep 1000 & wait")))["metadata"]["uid"]
+    await pocket.until("p", running)
+    pocket.kubelet.signal("default", "p", signal.SIGSTOP, every_process=True)
+    await pocket.delete("p", grace_seconds=1)
+    await pocket.until_gone("p")
+    assert await pocket.processes(uid) == []
+
+
 async def test_the_node(pocket: Pocket) -> None:
     node = await pocket.client.get(NODES, None, "pocket")
     assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "pocket"

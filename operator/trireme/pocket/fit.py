@@ -19,7 +19,8 @@ Amounts = Mapping[str, Fraction]
 
 NOT_ENFORCED = frozenset({"cpu", "memory", "ephemeral-storage"})
 """Resources that a pod may ask for without the node having them."""
-_OVER = ("Succeeded", "Failed")
+OVER = ("Succeeded", "Failed")
+"""Phases of a pod that will not run again."""
 _BLOCKING = ("NoSchedule", "NoExecute")
 
 
@@ -76,7 +77,7 @@ def usage(pods: Iterable[Object]) -> dict[str, dict[str, Fraction]]:
     result: dict[str, dict[str, Fraction]] = {}
     for pod in pods:
         node = pod["spec"].get("nodeName")
-        if node and (pod.get("status") or {}).get("phase") not in _OVER:
+        if node and (pod.get("status") or {}).get("phase") not in OVER:
             total = result.setdefault(node, {})
             for resource, amount in requests(pod).items():
                 total[resource] = total.get(resource, Fraction(0)) + amount

@@ -19,6 +19,8 @@ from trireme.cluster.resources import Resource
 Object = dict[str, Any]
 Listener = Callable[[Object], None]
 
+_AGAIN_SECONDS = 0.05
+"""Between two watches, so that a server that ends each at once is not run down."""
 _RETRY_SECONDS = 0.5
 _RETRY_SECONDS_MAX = 10.0
 
@@ -59,6 +61,7 @@ class Reflector:
                     version = await self._list()
                 version = await self._watch(version)
                 pause = _RETRY_SECONDS
+                await asyncio.sleep(_AGAIN_SECONDS)
             except (ApiError, OSError) as error:
                 if isinstance(error, ApiError) and error.gone:
                     version = ""

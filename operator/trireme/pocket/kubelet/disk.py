@@ -11,13 +11,15 @@ from trireme.pocket.kubelet.environment import ConfigurationError
 from trireme.pocket.kubelet.volumes import File
 
 _READABLE_BY_ALL = 0o755
+_UID_CHARACTERS = 13
+"""48 random bits tell pods apart, and a short TMPDIR leaves room for sockets in it (their paths end at 107 bytes)."""
 
 
 class PodFolder:
-    """`<root>/<pod uid>/`, with volumes, a temporary folder, and a folder for each container."""
+    """`<root>/<start of the pod's uid>/`, with volumes, a temporary folder, and a folder for each container."""
 
     def __init__(self, root: Path, uid: str) -> None:
-        self.path = root / uid
+        self.path = root / uid[:_UID_CHARACTERS]
 
     @property
     def temporary(self) -> Path:

@@ -15,7 +15,7 @@ from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import NODES, PODS
 from trireme.pocket.apiserver.logs import LogOptions
 from trireme.pocket.apiserver.quantity import parse_quantity
-from trireme.pocket.fit import NOT_ENFORCED, requests, usage
+from trireme.pocket.fit import NOT_ENFORCED, OVER, requests, usage
 from trireme.pocket.kubelet import admission, node
 from trireme.pocket.kubelet.addresses import Addresses, Block
 from trireme.pocket.kubelet.container import BackOff, to_text
@@ -128,6 +128,8 @@ class Kubelet:
     def _changed(self, pod: Object) -> None:
         metadata = pod["metadata"]
         worker = self._workers.get(metadata["uid"])
+        if worker is None and (pod.get("status") or {}).get("phase") in OVER:
+            return  # it has run under an earlier kubelet
         if worker is None:
             worker = self._begin(pod)
         if metadata.get("deletionTimestamp"):
@@ -164,6 +166,8 @@ class Kubelet:
 
     def _admit(self, pod: Object) -> Verdict | None:
         """Why the pod may not run here, or None."""
+        if (pod.get("status") or {}).get("phase") == "Running":
+            return Verdict("NodeLost", "The kubelet that ran the pod has ended, and its processes with it")
         if why := admission.refusals(pod):
             return Verdict(admission.REASON, "; ".join(why))
         held = usage(worker.pod for worker in self._workers.values() if not worker.over).get(self.name, {})

@@ -76,7 +76,7 @@ class PodRecord:
     pod_ip: str = ""
     host_ip: str = ""
     failed: Waiting | None = None
-    """The kubelet's own verdict, such as `DeadlineExceeded`; it overrules the containers."""
+    """The kubelet's own verdict, such as `DeadlineExceeded`; it overrules the containers once none runs any more."""
 
 
 def initialized(record: PodRecord) -> bool:
@@ -91,7 +91,7 @@ def _serves(init: ContainerRecord, sidecars: frozenset[str]) -> bool:
 
 def phase(record: PodRecord, restart_policy: str) -> str:
     """PodPhase (kubelet: getPhase)."""
-    if record.failed:
+    if record.failed and not any(isinstance(c.state, Running) for c in (*record.init, *record.main)):
         return "Failed"
     broken_init = any(
         isinstance(c.state, Terminated) and c.state.exit_code for c in record.init if c.name not in record.sidecars

@@ -16,7 +16,7 @@ from trireme.pocket.kubelet.container import BackOff, ContainerRunner, to_text
 from trireme.pocket.kubelet.context import PodContext
 from trireme.pocket.kubelet.environment import ConfigurationError, Object
 from trireme.pocket.kubelet.events import Recorder
-from trireme.pocket.kubelet.podstatus import PodRecord, Running, Terminated, Waiting
+from trireme.pocket.kubelet.podstatus import PodRecord, Terminated, Waiting
 from trireme.pocket.kubelet.reporter import Reporter
 
 DEFAULT_GRACE_SECONDS = 30.0
@@ -112,10 +112,9 @@ class PodWorker:
         self.terminate(grace)
 
     def fail(self, verdict: Verdict, grace: float) -> None:
-        """Stops the pod and gives it the verdict."""
+        """Stops the pod and gives it the verdict, which is told when nothing of it runs any more."""
         self._failed = Waiting(verdict.reason, verdict.message)
         self.terminate(grace)
-        self._publish()
 
     def mute(self) -> None:
         """Injects a fault: nothing more is reported."""
@@ -146,6 +145,7 @@ class PodWorker:
     async def _run(self, verdict: Verdict | None) -> None:
         if verdict is not None:
             self.fail(verdict, grace=0)
+            self._publish()
             return
         if unenforced := admission.not_enforced(self.pod):
             self._tell("Warning", "NotEnforced", f"the pocket cluster does not enforce: {', '.join(unenforced)}")
@@ -160,8 +160,7 @@ class PodWorker:
         async with asyncio.TaskGroup() as tasks:
             if await self._initialize(tasks):
                 await asyncio.gather(*(runner.run() for runner in self._main))
-            self._stopping.set()
-            self._stop_sidecars()
+            self.terminate(self._grace)  # of the sidecars
         self._publish()
 
     async def _make_volumes(self) -> bool:
@@ -192,12 +191,6 @@ class PodWorker:
             if self._stopping.is_set():
                 return False
         return True
-
-    def _stop_sidecars(self) -> None:
-        if any(isinstance(runner.record.state, Running) for runner in self._init):
-            self.terminate(self._grace)
-        for runner in self._init:
-            runner.stop()
 
     def _kill(self) -> None:
         for runner in self._all():
