@@ -33,7 +33,7 @@ class WorkQueue(Generic[K]):
             self._ready.put_nowait(key)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Of several delays the one that ends first counts."""
+        """Of several delays the one that ends first counts; whoever handles the key then asks for the others again."""
         loop = asyncio.get_running_loop()
         when = loop.time() + seconds
         timer = self._timers.get(key)

@@ -69,8 +69,7 @@ class Effects:
         if not wanted:
             memory.refused = ""
             return
-        if memory.hold_until > _clock():
-            self.queue.add_after(key, memory.hold_until - _clock())
+        if self._held(key, memory):
             return
         if not await self._reread(key, memory.uid):  # no event tells of a deletion that nobody watched
             return
@@ -96,7 +95,7 @@ class Effects:
 
     async def recheck_strangers(self, key: Key, memory: Memory) -> None:
         """No informer shows them: ask whether they have gone."""
-        if not memory.strangers or memory.hold_until > _clock():
+        if not memory.strangers or self._held(key, memory):
             return
         for name in tuple(memory.strangers):
             try:
@@ -134,6 +133,13 @@ class Effects:
             return False
         return live["metadata"]["uid"] == uid and "deletionTimestamp" not in live["metadata"]
 
+    def _held(self, key: Key, memory: Memory) -> bool:
+        """Whether it is too early to create; then the key comes again in time."""
+        seconds = memory.hold_until - _clock()
+        if seconds > 0:
+            self.queue.add_after(key, seconds)
+        return seconds > 0
+
     def _hold(self, key: Key, memory: Memory, refused: str) -> None:
         memory.holds += 1
         seconds = backoff.delay(memory.holds, HOLD_FIRST_SECONDS, HOLD_CAP_SECONDS)
@@ -141,7 +147,6 @@ class Effects:
         memory.hold_until = _clock() + seconds
         log.info("hold job=%s/%s seconds=%.1f refused=%r strangers=%d", *key, seconds, refused, len(memory.strangers))
         self.queue.add(key)
-        self.queue.add_after(key, seconds)
 
 
 def _clock() -> float:

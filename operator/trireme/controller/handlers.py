@@ -25,6 +25,9 @@ from trireme.controller.settings import Settings
 
 log = logging.getLogger(__name__)
 
+CLOSING_SECONDS = 0.05
+"""What aiohttp needs to close TLS connections after their session (its own advice)."""
+
 Heard = Callable[[str | None, dict[str, Any]], object]
 
 
@@ -70,6 +73,8 @@ async def _watch_jobs(heard: Heard, settings: Settings) -> None:
     def watch() -> None:
         with contextlib.closing(its):
             its.run_until_complete(_kopf(registry, settings, stop))
+            its.run_until_complete(its.shutdown_asyncgens())
+            its.run_until_complete(asyncio.sleep(CLOSING_SECONDS))
 
     thread = asyncio.create_task(asyncio.to_thread(watch))
     try:

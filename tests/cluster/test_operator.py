@@ -1,0 +1,208 @@
+"""The operator on an API server, from the job's creation to its end; the tests play the kubelet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from support.operating import Operator, end_all, job, phase, play, pods, run_all, until
+from trireme.cluster.client import Client
+from trireme.cluster.errors import ApiError
+from trireme.cluster.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES, TRAINING_JOBS
+from trireme.controller.settings import Settings
+
+
+@pytest.fixture
+def operator(kubeconfig_path: Path, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    settings = Settings(kubeconfig=kubeconfig_path, namespaces=(namespace,), key_file=tmp_path / "operator.key")
+    return Operator(settings, monkeypatch)
+
+
+async def test_a_job_runs_and_succeeds_within_its_budget_of_writes(
+    operator: Operator, client: Client, namespace: str
+) -> None:
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, job(replicas=3))
+        found = await pods(client, namespace, 3)
+        labels = {name: pod["metadata"]["labels"] for name, pod in found.items()}
+        assert labels == {
+            f"digits-worker-{index}": {
+                "app.kubernetes.io/managed-by": "trireme",
+                "trireme.dev/job": "digits",
+                "trireme.dev/role": "worker",
+                "trireme.dev/index": str(index),
+                "trireme.dev/attempt": "0",
+            }
+            for index in range(3)
+        }
+        await run_all(client, namespace, found)
+        running = await phase(client, namespace, "Running")
+        assert running["status"]["workersReady"] == "3/3"
+        launch = list(operator.writes)
+        await end_all(client, namespace, found)
+        done = await phase(client, namespace, "Succeeded")
+    assert done["status"]["message"].startswith("Succeeded: 3 pods, 3 processes in ")
+    assert len(launch) <= 3 + 5, launch
+    assert sum(write.startswith("PATCH") for write in operator.writes) <= 6, operator.writes
+    assert set(await pods(client, namespace, 3)) == set(found)  # cleanup.pods is Running: finished pods keep their logs
+
+
+async def test_a_failing_pod_fails_the_job_and_its_peers_go(operator: Operator, client: Client, namespace: str) -> None:
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, job())
+        found = await pods(client, namespace, 2)
+        await run_all(client, namespace, found)
+        await phase(client, namespace, "Running")
+        await end_all(client, namespace, {"digits-worker-1": {}}, code=3)
+        failed = await phase(client, namespace, "Failed")
+        assert failed["status"]["failure"] == {
+            "role": "worker", "index": 1, "pod": "digits-worker-1", "exitCode": 3, "reason": "Error",
+            "message": failed["status"]["failure"]["message"], "logTail": [],
+        }  # fmt: skip
+        assert set(await pods(client, namespace, 1)) == {"digits-worker-1"}
+
+
+async def test_the_reason_of_a_pending_job_is_told(operator: Operator, client: Client, namespace: str) -> None:
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, job())
+        await pods(client, namespace, 2)
+        waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+        await play(client, namespace, "digits-worker-1", waiting, "Pending")
+        text = "worker-1: ImagePullBackOff: no such image"
+        await until(
+            client, TRAINING_JOBS, namespace, lambda jobs: jobs["digits"].get("status", {}).get("message") == text
+        )
+
+
+async def test_a_pod_deleted_before_the_start_is_made_again(operator: Operator, client: Client, namespace: str) -> None:
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, job())
+        found = await pods(client, namespace, 2)
+        old = found["digits-worker-0"]["metadata"]["uid"]
+        await client.delete(PODS, namespace, "digits-worker-0", grace_seconds=0)
+        await until(
+            client,
+            PODS,
+            namespace,
+            lambda now: "digits-worker-0" in now and now["digits-worker-0"]["metadata"]["uid"] != old,
+        )
+
+
+async def test_a_job_deleted_midway_leaves_nothing(operator: Operator, client: Client, namespace: str) -> None:
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, job())
+        await run_all(client, namespace, await pods(client, namespace, 2))
+        await client.delete(TRAINING_JOBS, namespace, "digits", propagation="Background")
+        for resource in (PODS, SERVICES, SECRETS):
+            assert not await until(client, resource, namespace, lambda found: not found)
+    agents = await until(client, CONFIG_MAPS, namespace, lambda _: True)
+    assert [name for name in agents if name != "kube-root-ca.crt"] == [
+        name for name in agents if name.startswith("trireme-agent-")
+    ]
+
+
+async def test_two_jobs_of_one_name_in_turn(operator: Operator, client: Client, namespace: str) -> None:
+    async with operator.running():
+        first = await client.create(TRAINING_JOBS, namespace, job())
+        await run_all(client, namespace, await pods(client, namespace, 2))
+        await phase(client, namespace, "Running")
+        await client.delete(TRAINING_JOBS, namespace, "digits", propagation="Background")
+        second = await client.create(TRAINING_JOBS, namespace, job(replicas=1))
+        uid = second["metadata"]["uid"]
+        found = await until(
+            client,
+            PODS,
+            namespace,
+            lambda now: {pod["metadata"]["ownerReferences"][0]["uid"] for pod in now.values()} == {uid},
+        )
+        assert list(found) == ["digits-worker-0"]
+        await until(client, SERVICES, namespace, lambda now: _owners(now) == {uid})
+        await run_all(client, namespace, found)
+        await end_all(client, namespace, found)
+        done = await phase(client, namespace, "Succeeded")
+    assert done["metadata"]["uid"] == uid != first["metadata"]["uid"]
+
+
+async def test_an_invalid_template_fails_with_all_its_problems(
+    operator: Operator, client: Client, namespace: str
+) -> None:
+    broken = job()
+    container = broken["spec"]["worker"]["template"]["spec"]["containers"][0]
+    del container["command"]
+    container["imagePullPolicies"] = "Never"
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, broken)
+        failed = await phase(client, namespace, "Failed")
+    (condition,) = failed["status"]["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == ("Failed", "True", "InvalidSpec")
+    assert "containers[0].command" in condition["message"]
+    assert "containers[0].imagePullPolicies" in condition["message"]
+    assert len(operator.writes) == 1
+
+
+async def test_a_stranger_under_our_name_is_named_and_waited_for(
+    operator: Operator, client: Client, namespace: str
+) -> None:
+    stranger = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "digits-worker-1"},
+        "spec": {"schedulerName": "none", "containers": [{"name": "c", "image": "i"}]},
+    }
+    await client.create(PODS, namespace, stranger)
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, job())
+        await until(
+            client,
+            TRAINING_JOBS,
+            namespace,
+            lambda jobs: "digits-worker-1 exists already" in jobs["digits"].get("status", {}).get("message", ""),
+        )
+        await client.delete(PODS, namespace, "digits-worker-1", grace_seconds=0)
+        await until(client, PODS, namespace, lambda now: len(now) == 2 and len(_owners(now)) == 1)
+
+
+@pytest.mark.parametrize("writes", range(8))
+async def test_killed_after_any_write_it_goes_on_and_makes_nothing_twice(
+    operator: Operator, client: Client, namespace: str, writes: int
+) -> None:
+    _, begin = await client.list(PODS, namespace)
+    operator.die_at = writes
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, job())
+        if writes == 7:  # the write after the launch: the pods run
+            await run_all(client, namespace, await pods(client, namespace, 2))
+        await asyncio.wait_for(operator.dead.wait(), 10)
+    operator.die_at = None
+    async with operator.running():
+        found = await pods(client, namespace, 2)
+        await run_all(client, namespace, found)
+        await phase(client, namespace, "Running")
+        await end_all(client, namespace, found)
+        await phase(client, namespace, "Succeeded")
+    events = [
+        json.loads(line) async for line in client.watch(PODS, namespace, resource_version=begin, timeout_seconds=1)
+    ]
+    added = sorted(event["object"]["metadata"]["name"] for event in events if event["type"] == "ADDED")
+    assert added == ["digits-worker-0", "digits-worker-1"]
+
+
+async def test_a_job_that_went_unseen_is_not_brought_back(operator: Operator, client: Client, namespace: str) -> None:
+    """The operator stands still while the job is deleted; what it then believes is stale."""
+    operator.die_at = 4  # status, Service, Secret, ConfigMap: no pod yet
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, job())
+        await operator.dead.wait()
+    await client.delete(TRAINING_JOBS, namespace, "digits", propagation="Background")
+    operator.die_at = None
+    async with operator.running():
+        await until(client, SERVICES, namespace, lambda found: not found)
+    with pytest.raises(ApiError, match="not found"):
+        await client.get(TRAINING_JOBS, namespace, "digits")
+    assert not await pods(client, namespace, 0)
+
+
+def _owners(found: dict[str, dict]) -> set[str]:  # type: ignore[type-arg]
+    return {owner["uid"] for obj in found.values() for owner in obj["metadata"].get("ownerReferences", ())}
