@@ -1,0 +1,244 @@
+"""The chart in a real cluster, that of TRIREME_TEST_KUBECONFIG: Helm's life cycle, Pod Security, sufficient rights."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes_tools import binary
+from render_manifests import CHART, ROOT, helm
+from trireme.plan import manifests
+from trireme.plan.planner import plan
+from trireme.spec.parse import parse
+
+KUBECONFIG = os.environ.get("TRIREME_TEST_KUBECONFIG", "")
+pytestmark = pytest.mark.skipif(not KUBECONFIG, reason="TRIREME_TEST_KUBECONFIG names no cluster")
+
+CRD = "trainingjobs.trireme.dev"
+POD_SECURITY = "pod-security.kubernetes.io/enforce=restricted"
+
+
+class KubectlFailed(Exception):
+    """The text is what kubectl said."""
+
+
+def kubectl(*arguments: str, stdin: Any = None) -> str:
+    """`stdin` is an object for `-f -`. Raises KubectlFailed."""
+    command = [binary("kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments]
+    text = None if stdin is None else json.dumps(stdin)
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise KubectlFailed(done.stderr)
+    return done.stdout
+
+
+def names_in(namespace: str, kinds: str) -> set[str]:
+    return set(kubectl("--namespace", namespace, "get", kinds, "--output=name").split())
+
+
+def allowed(namespace: str, account: str, verb: str, resource: str, *flags: str) -> bool:
+    user = f"--as=system:serviceaccount:{namespace}:{account}"
+    try:
+        return kubectl("auth", "can-i", verb, resource, user, *flags) == "yes\n"
+    except KubectlFailed:  # its exit code says no
+        return False
+
+
+@dataclass(frozen=True)
+class Release:
+    name: str
+    home: str
+    jobs: str
+    """A second namespace."""
+
+    @property
+    def fullname(self) -> str:
+        return f"{self.name}-trireme"
+
+    def install(self, *arguments: str) -> None:
+        """Or upgrade. The CRD is taken over, as other tests may have left it."""
+        self._helm("upgrade", "--install", "--take-ownership", *arguments, self.name, CHART)
+
+    def uninstall(self) -> None:
+        self._helm("uninstall", "--ignore-not-found", "--wait", self.name)
+
+    def pod(self) -> dict[str, Any]:
+        """A pod like the operator's."""
+        text = kubectl("--namespace", self.home, "get", "deployment", self.fullname, "--output=json")
+        spec = json.loads(text)["spec"]["template"]["spec"]
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tried", "namespace": self.home}, "spec": spec}
+
+    def _helm(self, *arguments: str | Path) -> None:
+        helm(*arguments, f"--namespace={self.home}", environment={"KUBECONFIG": KUBECONFIG})
+
+
+@pytest.fixture
+def release() -> Iterator[Release]:
+    """Not installed yet; its namespaces take only what Pod Security `restricted` takes."""
+    name = f"chart-{secrets.token_hex(3)}"
+    release = Release(name, home=f"{name}-home", jobs=f"{name}-jobs")
+    for namespace in (release.home, release.jobs):
+        kubectl("create", "namespace", namespace)
+        kubectl("label", "namespace", namespace, POD_SECURITY)
+        kubectl("--namespace", namespace, "wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    yield release
+    release.uninstall()
+    kubectl("delete", "namespace", release.home, release.jobs, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def smoke_job() -> dict[str, Any]:
+    """The job of `helm test`."""
+    scope: dict[str, Any] = {"__name__": "smoke"}
+    exec((CHART / "files/smoke.py").read_text(encoding="utf-8"), scope)
+    job: dict[str, Any] = scope["job"]("smoke", "image")
+    return job
+
+
+def test_install_upgrade_uninstall(release):
+    release.install()
+    assert names_in(release.home, "deployments,networkpolicies,poddisruptionbudgets") == {
+        f"deployment.apps/{release.fullname}",
+        f"networkpolicy.networking.k8s.io/{release.fullname}",
+    }
+    read_key = (
+        "--namespace",
+        release.home,
+        "get",
+        "secret",
+        f"{release.fullname}-key",
+        "--output=jsonpath={.data.key}",
+    )
+    key = kubectl(*read_key)
+    assert len(base64.b64decode(key)) == 32
+
+    release.install("--set=replicas=2", "--set=operator.verbose=true")
+    assert kubectl(*read_key) == key
+    assert names_in(release.home, "poddisruptionbudgets") == {f"poddisruptionbudget.policy/{release.fullname}"}
+
+    release.uninstall()
+    left = names_in(release.home, "deployments,secrets,serviceaccounts,networkpolicies,poddisruptionbudgets")
+    assert left == {"serviceaccount/default"}
+    cluster_wide = kubectl("get", "clusterroles,clusterrolebindings", "--output=name")
+    assert release.fullname not in cluster_wide
+    assert kubectl("get", "crd", CRD, "--output=jsonpath={.metadata.annotations.helm\\.sh/resource-policy}") == "keep"
+
+
+def test_pod_security_takes_the_operators_pod(release):
+    release.install()
+    pod = release.pod()
+    assert kubectl("create", "--dry-run=server", "-f", "-", stdin=pod) == "pod/tried created (server dry run)\n"
+
+    del pod["spec"]["containers"][0]["securityContext"]
+    with pytest.raises(KubectlFailed, match="violates PodSecurity"):
+        kubectl("create", "--dry-run=server", "-f", "-", stdin=pod)
+
+
+def test_pod_security_takes_the_pods_of_helm_test(release, smoke_job):
+    release.install()
+    text = helm(
+        "template", release.name, CHART, f"--namespace={release.home}", "--show-only=templates/tests/smoke.yaml"
+    )
+    *rights, pod = yaml.safe_load_all(text)
+    for obj in rights:
+        kubectl("create", "-f", "-", stdin=obj)
+    kubectl("create", "--dry-run=server", "-f", "-", stdin=pod)
+    account = pod["spec"]["serviceAccountName"]
+    assert allowed(release.home, account, "create", CRD, "--namespace", release.home)
+    assert not allowed(release.home, account, "list", "pods", "--namespace", release.home)
+
+    metadata = {"name": "smoke", "namespace": release.home, "uid": "11111111-2222-4333-8444-555555555555"}
+    planned = plan(parse({**smoke_job, "metadata": metadata}), attempt=0, agent="0" * 64)
+    for pod_plan in planned.pods:
+        kubectl("create", "--dry-run=server", "-f", "-", stdin=manifests.pod(planned, pod_plan))
+
+
+@pytest.mark.parametrize(
+    ("role", "verbs"),
+    [
+        ("view", ["get", "list", "watch"]),
+        ("edit", ["create", "patch", "delete", "watch"]),
+        ("admin", ["create", "get"]),
+    ],
+)
+def test_users_roles_cover_jobs(release, role, verbs):
+    release.install()
+    place = ("--namespace", release.home)
+    kubectl(*place, "create", "rolebinding", role, f"--clusterrole={role}", f"--serviceaccount={release.home}:user")
+
+    def lacking() -> list[str]:
+        return [verb for verb in verbs if not allowed(release.home, "user", verb, CRD, *place)]
+
+    deadline = time.monotonic() + 30
+    while lacking() and time.monotonic() < deadline:  # the controller manager aggregates roles when it comes to it
+        time.sleep(0.2)
+    assert lacking() == []
+    assert allowed(release.home, "user", "delete", CRD, *place) == (role != "view")
+
+
+@pytest.mark.parametrize("scope", ["cluster", "namespaced"])
+def test_rights_suffice_for_a_job(release, scope, smoke_job, tmp_path):
+    namespaced = scope == "namespaced"
+    release.install(*([f"--set=watchNamespaces={{{release.jobs}}}"] if namespaced else []))
+    assert allowed(release.home, release.fullname, "list", "pods", "--all-namespaces") != namespaced
+    assert not allowed(release.home, release.fullname, "get", "secrets", "--namespace", release.jobs)
+
+    place = ("--namespace", release.jobs)
+    until = ("--timeout=60s",)
+    with operator_of(release, tmp_path, *(place if namespaced else ())) as log:
+        kubectl(*place, "create", "-f", "-", stdin={**smoke_job, "metadata": {"name": "smoke"}})
+        for index in range(2):
+            kubectl(*place, "wait", "--for=create", f"pod/smoke-worker-{index}", *until)
+        kubectl(*place, "wait", "tj/smoke", "--for=jsonpath={.status.phase}=Pending", *until)
+        assert names_in(release.jobs, "services") == {"service/tj-smoke"}
+
+        failed = {"status": {"phase": "Failed", "containerStatuses": [exited("trainer", 3)]}}
+        patch = ("--subresource=status", "--type=merge", "--patch", json.dumps(failed))
+        kubectl(*place, "patch", "pod", "smoke-worker-1", *patch)
+        kubectl(*place, "wait", "tj/smoke", "--for=jsonpath={.status.phase}=Failed", *until)
+        kubectl(*place, "wait", "--for=delete", "pod/smoke-worker-0", *until)
+    assert "orbidden" not in log.read_text(encoding="utf-8")
+
+
+def exited(container: str, code: int) -> dict[str, Any]:
+    """A container status."""
+    return {
+        "name": container, "image": "image", "imageID": "", "ready": False, "restartCount": 0,
+        "state": {"terminated": {"exitCode": code}},
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def operator_of(release: Release, folder: Path, *arguments: str) -> Iterator[Path]:
+    """Runs the operator with the ServiceAccount's token and nothing else; its log."""
+    config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--output=yaml"))
+    token = kubectl("--namespace", release.home, "create", "token", release.fullname).strip()
+    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+    kubeconfig, log = folder / "kubeconfig", folder / "log"
+    kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
+    options = (f"--kubeconfig={kubeconfig}", f"--key-file={folder / 'key'}", *arguments)
+    path = f"{ROOT / 'operator'}{os.pathsep}{ROOT / 'images/worker'}"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trireme.cli", "operator", *options],
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield log
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
