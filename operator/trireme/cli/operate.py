@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from trireme.cli.errors import NotTried
+from trireme.controller.settings import Settings
 
 
 @click.command()
@@ -40,16 +41,19 @@ def operator(
         trireme operator
     """
     from trireme.controller import handlers
-    from trireme.controller.settings import Settings
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    given = {
-        "kubeconfig": kubeconfig, "context": context, "namespaces": namespaces, "key_file": key_file,
-        "workers": workers, "probe_port": probe_port,
-    }  # fmt: skip
-    settings = Settings(**{name: value for name, value in given.items() if value})
+    default = Settings()
+    settings = Settings(
+        kubeconfig=kubeconfig,
+        context=context,
+        namespaces=namespaces,
+        key_file=key_file or default.key_file,
+        workers=workers or default.workers,
+        probe_port=probe_port,
+    )
     try:
         asyncio.run(handlers.run(settings))
     except OSError as error:
