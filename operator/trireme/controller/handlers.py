@@ -71,10 +71,8 @@ async def _watch_jobs(heard: Heard, settings: Settings) -> None:
     registry = _registry(lambda kind, job: ours.call_soon_threadsafe(heard, kind, job), settings)
 
     def watch() -> None:
-        with contextlib.closing(its):
-            its.run_until_complete(_kopf(registry, settings, stop))
-            its.run_until_complete(its.shutdown_asyncgens())
-            its.run_until_complete(asyncio.sleep(CLOSING_SECONDS))
+        with asyncio.Runner(loop_factory=lambda: its) as runner:
+            runner.run(_kopf(registry, settings, stop))
 
     thread = asyncio.create_task(asyncio.to_thread(watch))
     try:
@@ -86,15 +84,20 @@ async def _watch_jobs(heard: Heard, settings: Settings) -> None:
 
 
 async def _kopf(registry: kopf.OperatorRegistry, settings: Settings, stop: asyncio.Event) -> None:
+    """Cancelled rather than stopped: kopf would give handlers five seconds more, and ours have nothing to finish."""
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns that signals are not its own
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it praises every handled event
     where: dict[str, Any] = {"namespaces": settings.namespaces} if settings.namespaces else {"clusterwide": True}
     if settings.probe_port is not None:
         where["liveness_endpoint"] = f"http://0.0.0.0:{settings.probe_port}/healthz"
-    try:
-        await kopf.operator(registry=registry, settings=_kopf_settings(), stop_flag=stop, **where)
-    except Exception as error:  # whatever ends it, it is started again
-        log.warning("kopf ended error=%r", error)
+    stopping = asyncio.create_task(stop.wait())
+    operator = asyncio.create_task(kopf.operator(registry=registry, settings=_kopf_settings(), **where))
+    await asyncio.wait((operator, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if not stop.is_set():
+        log.warning("kopf ended error=%r", operator.exception())
+    operator.cancel()
+    await asyncio.wait([operator])
+    await asyncio.sleep(CLOSING_SECONDS)
 
 
 def _registry(heard: Heard, settings: Settings) -> kopf.OperatorRegistry:
