@@ -18,6 +18,8 @@ BUFFER_BYTES = 8 * 1024 * 1024
 LINE_BYTES = 64 * 1024
 """A longer line is cut into lines of this length."""
 READ_BYTES = 64 * 1024
+PIPE_BYTES = 1024 * 1024
+"""Most that Linux lets a pipe hold."""
 TAIL_LINES = 40
 TAIL_LINE_BYTES = 1024
 CLOSE_SECONDS = 2.0
@@ -131,9 +133,10 @@ class Pipe:
         asyncio.get_running_loop().add_reader(file.fileno(), self._read)
 
     def drain(self) -> None:
-        """Takes what is there. Another process may hold the other end: there may be no end to wait for."""
-        while not self._file.closed and self._read():
-            pass
+        """Takes what a full pipe holds. Another process may hold the other end and write on: there may be no end."""
+        for _ in range(PIPE_BYTES // READ_BYTES):
+            if self._file.closed or not self._read():
+                break
         self._emit(self._lines.flush())
 
     def close(self) -> None:

@@ -78,20 +78,23 @@ class CoordinatorService:
         if route is None:
             known = any(path == request.path for _, path in self._routes)
             raise _refusal_of_method(request) if known else Refused(HTTPStatus.NOT_FOUND, "there is no such path")
-        try:
-            return await route(request)
-        except NotAMember as error:
-            raise Refused(HTTPStatus.CONFLICT, str(error)) from error
+        return await route(request)
 
     async def _join(self, request: Request) -> Response:
         join = codec.decode(wire.Join, request.body)
-        self._change(lambda: self._coordinator.join(join, self._clock()))
+        try:
+            self._change(lambda: self._coordinator.join(join, self._clock()))
+        except NotAMember as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
         await self._until(lambda: self._coordinator.phase is not wire.Phase.FORMING, wire.JOIN_POLL_SECONDS)
         return Response(codec.encode(self._coordinator.joined()))
 
     async def _beat(self, request: Request) -> Response:
         beat = codec.decode(wire.Beat, request.body)
-        self._change(lambda: self._coordinator.beat(beat, self._clock()))
+        try:
+            self._change(lambda: self._coordinator.beat(beat, self._clock()))
+        except NotAMember as error:
+            raise Refused(HTTPStatus.CONFLICT, str(error)) from error
         if beat.state is not wire.State.LEFT:
             await self._until(lambda: self._coordinator.phase is not wire.Phase.RUNNING, wire.BEAT_SECONDS)
         return Response(codec.encode(self._coordinator.orders()))
@@ -100,7 +103,7 @@ class CoordinatorService:
         return Response(codec.encode(self._coordinator.report()))
 
     async def _answer_store(self, request: Request) -> Response:
-        _version, _store, generation, *names = request.segments()
+        generation, *names = request.segments()[2:] or [""]
         present = self._coordinator.generation
         if present is None or generation != str(present.number):
             raise Refused(HTTPStatus.CONFLICT, f"generation {generation} is not the present one")
