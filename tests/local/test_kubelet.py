@@ -17,6 +17,7 @@ import yaml
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS, SERVICES, Resource
+from trireme.pocket.apiserver.faults import Rule
 from trireme.pocket.apiserver.server import ApiServer
 from trireme.pocket.kubelet import procfs
 from trireme.pocket.kubelet.container import BackOff
@@ -29,15 +30,17 @@ Condition = Callable[[Object], bool]
 
 PATIENCE_SECONDS = 20.0
 GPU = "nvidia.com/gpu"
+KUBELET_WRITES = frozenset({"pods/status", "pods/binding", "events"})
 
 
 class Pocket:
     """The parts under test, and what tests do with them."""
 
-    def __init__(self, client: Client, kubelet: Kubelet, folder: Path) -> None:
+    def __init__(self, client: Client, kubelet: Kubelet, folder: Path, server: ApiServer) -> None:
         self.client = client
         self.kubelet = kubelet
         self.folder = folder
+        self.server = server
 
     async def create(self, pod: Object, resource: Resource = PODS) -> Object:
         return await self.client.create(resource, "default", pod)
@@ -65,6 +68,13 @@ class Pocket:
                         pod = event["object"]
                         if condition(pod):
                             return pod
+            return pod
+
+    async def until_polled(self, name: str, condition: Condition) -> Object:
+        """As `until`, for an API server whose watches are not to be trusted."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition(pod := await self.get(name)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
             return pod
 
     async def until_gone(self, name: str) -> None:
@@ -105,7 +115,7 @@ async def pocket(tmp_path: Path) -> AsyncIterator[Pocket]:
         server.logs = kubelet
         await kubelet.start()
         scheduler = asyncio.create_task(Scheduler(client).run())
-        yield Pocket(client, kubelet, folder)
+        yield Pocket(client, kubelet, folder, server)
         await kubelet.stop(grace=0.5)
         scheduler.cancel()
         await asyncio.gather(scheduler, return_exceptions=True)
@@ -401,6 +411,29 @@ async def test_gpus_are_pretend_but_counted(pocket: Pocket) -> None:
     assert condition(refused, "PodScheduled")["message"] == "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     await pocket.delete("first")
     assert (await pocket.until("second", over))["status"]["phase"] == "Succeeded"
+
+
+async def test_gpus_go_from_one_pod_to_the_next(pocket: Pocket) -> None:
+    pods = [pod("true", name=f"p{number}", container={"resources": {"limits": {GPU: 1}}}) for number in range(6)]
+    over = await asyncio.gather(*(pocket.run(each) for each in pods))
+    assert [each["status"]["phase"] for each in over] == 6 * ["Succeeded"]
+
+
+async def test_an_api_server_that_misbehaves(pocket: Pocket) -> None:
+    """Watches end after two events, versions are too old, a third of the writes fails: pods still come and go."""
+    faults = pocket.server.faults
+    faults.events_per_watch = 2
+    faults.add(Rule(410, share=0.3, verbs=frozenset({"watch"})))
+    faults.add(Rule(500, share=0.3, verbs=frozenset({"create", "patch", "delete"}), resources=KUBELET_WRITES))
+    faults.add(Rule(409, share=0.3, verbs=frozenset({"patch"}), resources=KUBELET_WRITES))
+    names = [f"p{number}" for number in range(4)]
+    for name in names:
+        await pocket.create(pod("exit 3", name=name))
+    faults.drop_watches()
+    assert [ended(each) for each in await asyncio.gather(*(pocket.until_polled(name, over) for name in names))] == 4 * [
+        {"exitCode": 3, "reason": "Error"}
+    ]
+    faults.clear()
 
 
 async def test_a_pod_bound_by_hand_does_not_get_gpus_that_are_not_there(pocket: Pocket) -> None:

@@ -136,9 +136,8 @@ class Kubelet:
             worker.delete(float(metadata.get("deletionGracePeriodSeconds") or 0))
 
     def _removed(self, pod: Object) -> None:
-        """Somebody removed it without asking us: what runs of it has no right to."""
         if worker := self._workers.get(pod["metadata"]["uid"]):
-            worker.delete(0)
+            worker.removed()
 
     def _begin(self, pod: Object) -> PodWorker:
         uid = pod["metadata"]["uid"]

@@ -45,6 +45,7 @@ class PodWorker:
         self._stopping = asyncio.Event()
         self._over = asyncio.Event()
         self._deleted = asyncio.Event()
+        self._gone = False
         self._timers: list[asyncio.TimerHandle] = []
         spec = self.pod["spec"]
         self._policy = spec.get("restartPolicy") or "Always"
@@ -81,8 +82,10 @@ class PodWorker:
         """Runs the pod, unless a verdict fails it at once; returns when it was deleted and nothing of it is left."""
         report = asyncio.create_task(self._reporter.run())
         try:
-            await self._run(verdict)
-            self._over.set()
+            try:
+                await self._run(verdict)
+            finally:
+                self._over.set()
             await self._deleted.wait()
             await self._reporter.flush()
             await self._delete()
@@ -111,13 +114,19 @@ class PodWorker:
         self._deleted.set()
         self.terminate(grace)
 
+    def removed(self) -> None:
+        """The pod is no longer in the API: what runs of it has no right to."""
+        self._gone = True
+        self.mute()
+        self.delete(0)
+
     def fail(self, verdict: Verdict, grace: float) -> None:
         """Stops the pod and gives it the verdict, which is told when nothing of it runs any more."""
         self._failed = Waiting(verdict.reason, verdict.message)
         self.terminate(grace)
 
     def mute(self) -> None:
-        """Injects a fault: nothing more is reported."""
+        """Nothing more is reported."""
         self._reporter.close()
 
     def signal(self, number: int, container: str | None = None, *, every_process: bool = False) -> None:
@@ -225,17 +234,17 @@ class PodWorker:
     async def _delete(self) -> None:
         """Takes the pod out of the API, now that nothing of it runs."""
         metadata = self.pod["metadata"]
-        while True:
+        while not self._gone:
             try:
                 await self._context.client.delete(
                     PODS, metadata["namespace"], metadata["name"], uid=self.uid, grace_seconds=0
                 )
+                return
             except ApiError as error:
-                if not (error.not_found or error.conflict):
-                    _log.warning("%s: could not be removed: %s", self.name, error)
-                    await asyncio.sleep(_DELETE_RETRY_SECONDS)
-                    continue
-            return
+                if error.not_found:
+                    return
+                _log.warning("%s: could not be removed: %s", self.name, error)
+                await asyncio.sleep(_DELETE_RETRY_SECONDS)
 
 
 def _is_sidecar(container: Object) -> bool:

@@ -45,23 +45,26 @@ class Reporter:
             self._news.set()
 
     def close(self) -> None:
-        """Whatever is published from now on is not written."""
+        """The pod is gone, or nobody is to hear of it any more: nothing is written from now on."""
         self._closed = True
+        self._idle.set()
 
     async def flush(self) -> None:
-        """Returns when everything published is written, or the pod is gone."""
+        """Returns when everything published is written or cannot be."""
         await self._idle.wait()
 
     async def run(self) -> None:
+        """Until cancelled."""
         while True:
             await self._news.wait()
             self._news.clear()
-            while self._written is not self._wanted:
+            while self._written is not self._wanted and not self._closed:
                 if not await self._write():
                     await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
             self._idle.set()
 
     async def _write(self) -> bool:
+        """False when it should be tried again."""
         status = self._wanted
         body = {"metadata": {"uid": self._uid}, "status": status}
         try:
@@ -69,8 +72,14 @@ class Reporter:
                 PODS, self._namespace, self._name, body, subresource="status", content_type=_STRATEGIC
             )
         except ApiError as error:
-            if not (error.not_found or error.conflict):  # else this pod is gone, perhaps another has its name
-                _log.warning("%s/%s: its status could not be written: %s", self._namespace, self._name, error)
+            _log.log(
+                logging.DEBUG if error.not_found else logging.WARNING,
+                "%s/%s: its status could not be written: %s",
+                self._namespace,
+                self._name,
+                error,
+            )
+            if not (error.not_found or error.refused):
                 return False
         self._written = status
         return True
