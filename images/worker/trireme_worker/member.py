@@ -37,6 +37,7 @@ class Member:
         self._link = link
         self._lost_seconds = lost_seconds
         self._generation = 0
+        self._known = False
 
     async def join(self, store_port: int, waiting: Callable[[tuple[str, ...]], None]) -> Generation:
         """`waiting(missing pods)` is called when they change. Raises NoGeneration, link.Lost and server.Refused."""
@@ -68,7 +69,9 @@ class Member:
         return codec.decode(wire.Orders, answer)
 
     async def goodbye(self, progress: Mapping[int, Progress], failure: Failure | None) -> None:
-        """Said once; a coordinator that does not hear it notices the silence."""
+        """Said once, and only to one that knows this pod; a coordinator that does not hear it notices the silence."""
+        if not self._known:
+            return
         with contextlib.suppress(Unreachable, Refused):
             body = self._beat(State.LEFT, progress, failure)
             await self._link.try_once("POST", wire.BEAT_PATH, body, seconds=GOODBYE_SECONDS)
@@ -86,4 +89,5 @@ class Member:
             hold_seconds=wire.JOIN_POLL_SECONDS,
             patience_seconds=self._env.join_seconds,
         )
+        self._known = True
         return codec.decode(wire.Joined, answer)
