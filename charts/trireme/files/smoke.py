@@ -52,7 +52,7 @@ async def main() -> int:
                 while True:
                     found = await client.get(TRAINING_JOBS, namespace, name)
                     status = found.get("status") or {}
-                    now = f"{status.get('phase', 'not seen by the operator')}: {status.get('message', '')}"
+                    now = status.get("message") or "not seen by the operator yet"
                     if now != said:
                         print(now, flush=True)
                         said = now

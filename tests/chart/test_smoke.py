@@ -1,0 +1,43 @@
+"""The script of `helm test`, run against the pocket cluster as its pod would run it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from render_manifests import CHART, ROOT
+from trireme.cluster.resources import TRAINING_JOBS
+from trireme.pocket.cluster import PocketCluster
+
+
+async def smoke(kubeconfig: Path, **environment: str) -> tuple[int, list[str]]:
+    """Its exit code and its lines."""
+    defaults = {
+        "KUBECONFIG": str(kubeconfig), "PYTHONPATH": f"{ROOT / 'operator'}", "TEST_NAMESPACE": "default",
+        "TEST_NAME": "trireme-test", "TEST_IMAGE": "operator", "TEST_SECONDS": "60",
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        CHART / "files/smoke.py",
+        env={**os.environ, **defaults, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode().splitlines()
+
+
+async def test_succeeds_and_tidies_up(tmp_path):
+    async with PocketCluster(tmp_path / "pocket") as cluster, cluster.client() as client:
+        code, lines = await smoke(cluster.kubeconfig_path)
+        assert (code, lines[-1].partition(" in ")[0]) == (0, "Succeeded: 2 pods, 2 processes")
+        assert (await client.list(TRAINING_JOBS))[0] == []
+
+
+async def test_says_what_the_job_waits_for(tmp_path):
+    async with PocketCluster(tmp_path / "pocket") as cluster:
+        code, lines = await smoke(cluster.kubeconfig_path, TEST_SECONDS="0")
+        assert (code, lines[-1]) == (1, "not finished within 0 s")
