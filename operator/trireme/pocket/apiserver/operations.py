@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from trireme.pocket.apiserver import admission, errors, ownership
 from trireme.pocket.apiserver.decoding import DecodeError
 from trireme.pocket.apiserver.kinds import Clock, Kind, Registry
 from trireme.pocket.apiserver.options import WriteOptions
-from trireme.pocket.apiserver.store import Record, Store, object_key
+from trireme.pocket.apiserver.store import Record, Store, copied, object_key
 from trireme.pocket.apiserver.times import to_text
 from trireme.pocket.objects import causes
 
@@ -119,7 +118,7 @@ class Operations:
     ) -> Written:
         """Replaces an object, or its status, by what `change` makes of it."""
         record = self.read(kind, namespace, name)
-        obj = deepcopy(change(kind.shown(record.value)))
+        obj = copied(change(kind.shown(record.value)))
         if not isinstance(obj.get("metadata"), dict):
             raise errors.bad_request("a patch may not remove metadata")
         try:
@@ -158,9 +157,9 @@ class Operations:
         live = None if record is None else kind.shown(record.value)
         merged = ownership.applied(kind, live, applied, options, self.clock(), subresource)
         if record is None:
-            written = self.create(kind, namespace, deepcopy(merged), options)
+            written = self.create(kind, namespace, copied(merged), options)
             return Written(written.record, created=True, warnings=tuple(warnings))
-        return self._replace(kind, record, deepcopy(merged), options, subresource, tuple(warnings), owned=True)
+        return self._replace(kind, record, copied(merged), options, subresource, tuple(warnings), owned=True)
 
     def _replace(
         self,
@@ -280,17 +279,17 @@ def _check_name(obj: Object, name: str) -> None:
 def _isolated(kind: Kind, new: Object, old: Object, subresource: str) -> Object:
     """What the endpoint may write: everything but the status, or nothing but the status."""
     if subresource == "status":
-        kept = {key: value for key, value in old.items() if key != "status"}
-        metadata = deepcopy(old["metadata"])
+        kept = copied({key: value for key, value in old.items() if key != "status"})
+        metadata = kept["metadata"]
         for key in ("managedFields", *(("labels", "annotations") if not kind.custom else ())):
             if key in new["metadata"]:
                 metadata[key] = new["metadata"][key]
         status = {"status": new["status"]} if "status" in new else {}
-        return {**kept, "metadata": metadata, **status}
+        return kept | status
     if "status" not in kind.subresources:
         return new
     isolated = {key: value for key, value in new.items() if key != "status"}
-    return {**isolated, "status": old["status"]} if "status" in old else isolated
+    return isolated | copied({"status": old["status"]}) if "status" in old else isolated
 
 
 def _wanted(kind: Kind, obj: Object) -> Object:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any, Final
 
 from trireme.pocket.apiserver import errors
 from trireme.pocket.apiserver.kinds import Kind, ScalePaths
+from trireme.pocket.apiserver.store import copied
 from trireme.pocket.objects import causes
 from trireme.pocket.objects.causes import Cause
 
@@ -38,7 +38,7 @@ def scaled(kind: Kind, paths: ScalePaths, obj: Object, scale: Object) -> Object:
     if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
         why = [causes.invalid("spec.replicas", replicas, "should be a non-negative integer")]
         raise errors.invalid("autoscaling", "Scale", obj["metadata"]["name"], why)
-    changed = deepcopy(obj)
+    changed = copied(obj)
     node = changed
     for key in paths.spec[:-1]:
         node = node.setdefault(key, {})

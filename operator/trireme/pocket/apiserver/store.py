@@ -21,6 +21,7 @@ HISTORY = 10_000
 """Changes of one resource that are kept; a watch or page that began before them is told to start again."""
 
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 
 
 class Expired(Exception):
@@ -276,6 +277,12 @@ class Store:
 def object_key(namespace: str | None, name: str) -> str:
     """Where an object lies: `namespace/name`, or the name alone for a cluster-scoped kind."""
     return f"{namespace}/{name}" if namespace else name
+
+
+def copied(obj: Object) -> Object:
+    """A copy that shares nothing; through JSON, which is many times faster than `copy.deepcopy`."""
+    copy: Object = _decode(_encode(obj))
+    return copy
 
 
 def _beyond(prefix: str) -> str:
