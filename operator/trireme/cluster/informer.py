@@ -51,6 +51,7 @@ class Informer(Generic[R]):
         changed: Callable[[Key], None],
         namespace: str | None = None,
         label_selector: str | None = None,
+        field_selector: str | None = None,
     ) -> None:
         self._client = client
         self._resource = resource
@@ -58,7 +59,8 @@ class Informer(Generic[R]):
         self._key = key
         self._changed = changed
         self._namespace = namespace
-        self._selector = label_selector
+        self._labels = label_selector
+        self._fields = field_selector
         self._records: dict[Key, R] = {}
         self._by_key: dict[Key, dict[Key, R]] = {}
         self._version = ""
@@ -95,9 +97,10 @@ class Informer(Generic[R]):
     async def _list(self) -> None:
         listed: dict[Key, R] = {}
         version = ""
-        async with contextlib.aclosing(
-            self._client.pages(self._resource, self._namespace, label_selector=self._selector)
-        ) as pages:
+        listing = self._client.pages(
+            self._resource, self._namespace, label_selector=self._labels, field_selector=self._fields
+        )
+        async with contextlib.aclosing(listing) as pages:
             async for data in pages:
                 page = _pages.decode(data)
                 version = page.metadata.version
@@ -115,7 +118,11 @@ class Informer(Generic[R]):
     async def _watch(self) -> None:
         """One watch, to its end. Raises ApiError for an error in the stream."""
         events = self._client.watch(
-            self._resource, self._namespace, resource_version=self._version, label_selector=self._selector
+            self._resource,
+            self._namespace,
+            resource_version=self._version,
+            label_selector=self._labels,
+            field_selector=self._fields,
         )
         async with contextlib.aclosing(events):
             async for line in events:

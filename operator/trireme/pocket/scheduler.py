@@ -9,11 +9,12 @@ from typing import Any
 
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
-from trireme.cluster.resources import NODES, PODS
+from trireme.cluster.informer import Informer
+from trireme.cluster.resources import NODES, PODS, Resource
 from trireme.pocket.fit import Unschedulable, fit, requests, usage
 from trireme.pocket.kubelet.container import to_text
 from trireme.pocket.kubelet.events import Recorder
-from trireme.pocket.reflector import Reflector
+from trireme.pocket.whole import Whole, decode
 
 Object = dict[str, Any]
 
@@ -22,6 +23,8 @@ CONCURRENCY = 16
 """Bindings under way at a time."""
 _STRATEGIC = "application/strategic-merge-patch+json"
 _RETRY_SECONDS = 1.0
+_ALL = ("", "")
+"""The one key under which an informer keeps all its records."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +34,8 @@ class Scheduler:
         self._client = client
         self._events = Recorder(client, "scheduler", NAME)
         self._changed = asyncio.Event()
-        self._pods = Reflector(client, PODS, changed=self._wake, removed=self._gone)
-        self._nodes = Reflector(client, NODES, changed=self._wake, removed=self._wake)
+        self._pods = self._informer(client, PODS)
+        self._nodes = self._informer(client, NODES)
         self._assumed: dict[str, str] = {}
         """UID -> node of the pods whose binding has not come back as an event yet."""
         self._slots = asyncio.Semaphore(CONCURRENCY)
@@ -52,23 +55,21 @@ class Scheduler:
         finally:
             await self._events.close()
 
-    def _wake(self, _: Object) -> None:
-        self._changed.set()
-
-    def _gone(self, pod: Object) -> None:
-        self._assumed.pop(pod["metadata"]["uid"], None)
-        self._events.forget(pod["metadata"]["uid"])
-        self._changed.set()
+    def _informer(self, client: Client, resource: Resource) -> Informer[Whole]:
+        return Informer(client, resource, decode=decode, key=lambda _: _ALL, changed=lambda _: self._changed.set())
 
     async def _schedule(self) -> None:
         """One pass over the pods that wait, the most important and then the oldest first."""
-        waiting = sorted((pod for pod in self._pods.objects.values() if self._waits(pod)), key=_precedence)
+        pods = [record.object for record in self._pods.of(_ALL)]
+        self._forget_all_but({pod["metadata"]["uid"] for pod in pods})
+        waiting = sorted((pod for pod in pods if self._waits(pod)), key=_precedence)
         if not waiting:
             return
-        used = usage(self._placed(pod) for pod in self._pods.objects.values())
+        nodes = [record.object for record in self._nodes.of(_ALL)]
+        used = usage(self._placed(pod) for pod in pods)
         writes = []
         for pod in waiting:
-            found = fit(pod, self._nodes.objects.values(), used)
+            found = fit(pod, nodes, used)
             if isinstance(found, Unschedulable):
                 writes.append(self._refuse(pod, found.message))
             else:
@@ -78,6 +79,10 @@ class Scheduler:
                     node[resource] = node.get(resource, 0) + amount
                 writes.append(self._bind(pod, found))
         await asyncio.gather(*writes)
+
+    def _forget_all_but(self, uids: set[str]) -> None:
+        self._assumed = {uid: node for uid, node in self._assumed.items() if uid in uids}
+        self._events.forget_all_but(uids)
 
     def _waits(self, pod: Object) -> bool:
         spec, metadata = pod["spec"], pod["metadata"]

@@ -41,6 +41,9 @@ class Recorder:
     def forget(self, uid: str) -> None:
         self._told.pop(uid, None)
 
+    def forget_all_but(self, uids: set[str]) -> None:
+        self._told = {uid: told for uid, told in self._told.items() if uid in uids}
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
+from trireme.cluster.informer import Informer, Key
 from trireme.cluster.resources import NODES, PODS
 from trireme.pocket.apiserver.logs import LogOptions
 from trireme.pocket.apiserver.quantity import parse_quantity
@@ -24,7 +25,7 @@ from trireme.pocket.kubelet.disk import PodFolder
 from trireme.pocket.kubelet.environment import Object, PodFacts
 from trireme.pocket.kubelet.events import Recorder
 from trireme.pocket.kubelet.podworker import PodWorker, Verdict
-from trireme.pocket.reflector import Reflector
+from trireme.pocket.whole import Whole, decode
 
 HEARTBEAT_SECONDS = 10.0
 STOP_SECONDS = 2.0
@@ -73,17 +74,18 @@ class Kubelet:
             stack.push_async_callback(self._events.close)
             self._ready_since = to_text(time.time())
             await self._register()
-            pods = Reflector(
+            self._pods: Informer[Whole] = Informer(
                 self._client,
                 PODS,
-                changed=self._changed,
-                removed=self._removed,
+                decode=decode,
+                key=lambda record: ("", record.uid),  # a successor of the same name is another pod
+                changed=self._look_at,
                 field_selector=f"spec.nodeName={self.name}",
             )
             stack.push_async_callback(self._end_pods)
-            self._tasks = [asyncio.create_task(pods.run()), asyncio.create_task(self._beat())]
+            self._tasks = [asyncio.create_task(self._pods.run()), asyncio.create_task(self._beat())]
             stack.push_async_callback(_cancel, self._tasks)
-            await pods.synced.wait()
+            await self._pods.synced.wait()
             self._stack = stack.pop_all()
 
     async def stop(self, grace: float = STOP_SECONDS) -> None:
@@ -125,19 +127,20 @@ class Kubelet:
             raise LookupError(f'pod "{pod}" is not on node {self.name}')
         return worker
 
-    def _changed(self, pod: Object) -> None:
-        metadata = pod["metadata"]
-        worker = self._workers.get(metadata["uid"])
+    def _look_at(self, key: Key) -> None:
+        worker = self._workers.get(key[1])
+        if found := self._pods.of(key):
+            self._follow(found[0].object, worker)
+        elif worker is not None:
+            worker.removed()
+
+    def _follow(self, pod: Object, worker: PodWorker | None) -> None:
         if worker is None and (pod.get("status") or {}).get("phase") in OVER:
             return  # it has run under an earlier kubelet
         if worker is None:
             worker = self._begin(pod)
-        if metadata.get("deletionTimestamp"):
-            worker.delete(float(metadata.get("deletionGracePeriodSeconds") or 0))
-
-    def _removed(self, pod: Object) -> None:
-        if worker := self._workers.get(pod["metadata"]["uid"]):
-            worker.removed()
+        if pod["metadata"].get("deletionTimestamp"):
+            worker.delete(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
 
     def _begin(self, pod: Object) -> PodWorker:
         uid = pod["metadata"]["uid"]
