@@ -58,6 +58,28 @@ def test_a_failing_rank_is_the_cause_for_all(job):
     assert first.termination == wire.Termination(exits.PEER_FAILED, cause=replace(failure, log_tail=()))
 
 
+def test_one_rank_exits_0_and_another_1(job):
+    ended = job.run(shell("exit $RANK"))
+    assert codes(ended) == [exits.PEER_FAILED, 1]
+    assert brief(ended[1].termination.failure) == (1, 1, 1, "Error", "the program exited with code 1")
+
+
+def test_a_job_does_not_mind_strangers_at_its_coordinator(job):
+    os.mkfifo(job.folder / "gate")
+    (pod,) = job.start(shell("echo ready; read line < gate"), replicas=1)
+    pod.wait_for("[0] ready")
+    too_long = b"POST /v1/beat HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n"
+    said = [b"", b"\x16\x03\x01" * 1000, too_long + bytes(10_000)]
+    strangers = [socket.create_connection(job.coordinator) for _ in said]
+    for stranger, data in zip(strangers, said, strict=True):
+        stranger.sendall(data)
+    (job.folder / "gate").write_text("go\n")
+    assert pod.wait().code == 0
+    for stranger in strangers:
+        stranger.close()
+    (job.folder / "gate").unlink()
+
+
 def test_a_raising_script_shows_its_exception(job):
     (ended,) = job.run([sys.executable, "-c", "raise RuntimeError('no data')"], replicas=1)
     assert ended.code == 1

@@ -6,8 +6,8 @@ for it. A scope is dropped when its ranks are connected; its name may be used ag
 
 from __future__ import annotations
 
-BATCH_BYTES = 8 * 1024 * 1024
-"""Most bytes of one answer, unless a single value is longer."""
+BATCH_BYTES = 1024 * 1024
+"""Most bytes of one answer, unless one value is longer: a hundred pods ask at once, and an answer has a deadline."""
 
 
 class Store:
