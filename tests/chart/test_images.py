@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -31,4 +30,4 @@ def test_context(dockerfile):
 def test_ends_as_a_numbered_user_that_is_not_root(dockerfile):
     """By number, so that the kubelet can tell for runAsNonRoot."""
     (*_, user) = re.findall(r"^USER (\S+)$", dockerfile.read_text(encoding="utf-8"), re.MULTILINE)
-    assert fnmatch(user, "[1-9]*:[1-9]*")
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
