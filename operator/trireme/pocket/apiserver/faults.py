@@ -36,9 +36,8 @@ class Rule:
 
 @dataclass
 class Faults:
-    """The faults of one server. `seed` makes the share that a rule strikes the same in every run."""
+    """The faults of one server. Which requests a rule strikes is the same in every run."""
 
-    seed: int = 0
     latency: float = 0.0
     """Seconds that every request waits first."""
     events_per_watch: int | None = None
@@ -48,10 +47,7 @@ class Faults:
     drop_watches: Callable[[], None] = lambda: None
     """Ends every open watch now; the server puts its own function here."""
     _rules: dict[Rule, int] = field(default_factory=dict)
-    _random: random.Random = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
+    _random: random.Random = field(default_factory=lambda: random.Random(0))
 
     @property
     def active(self) -> bool:
@@ -60,6 +56,10 @@ class Faults:
     def add(self, rule: Rule) -> None:
         """Adds a rule; rules are tried in the order in which they came."""
         self._rules[rule] = 0
+
+    def reseed(self, seed: int) -> None:
+        """Chooses other requests for the rules that strike a share of them."""
+        self._random = random.Random(seed)
 
     def clear(self) -> None:
         """Ends all misbehaviour."""
