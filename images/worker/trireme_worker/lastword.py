@@ -31,7 +31,7 @@ class Speaker:
 
     def judged(self, cause: Failure, own: Sequence[Failure], *, at: float) -> Termination:
         """When the coordinator has named the failure that ended the generation; `own` are this pod's ranks'."""
-        if cause.exit_code == exits.PEER_MISSING:
+        if cause.exit_code == exits.PEER_MISSING and cause.rank is None:
             return self.failed(exits.PEER_MISSING, cause.message, at=at)
         if (cause.role, cause.index) != (self.role, self.index):
             return Termination(exits.PEER_FAILED, cause=cause)

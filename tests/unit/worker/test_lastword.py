@@ -21,10 +21,14 @@ MISSING = Failure("worker", 0, exits.PEER_MISSING, "PeerMissing", "worker-2 neve
         pytest.param(THEIRS, [MINE], Termination(exits.PEER_FAILED, cause=THEIRS), id="another's, mine came later"),
         pytest.param(SILENT, [], Termination(exits.COORDINATOR_LOST, failure=SILENT), id="mine, I was silent"),
         pytest.param(
+            replace(MISSING, rank=3), [], Termination(exits.PEER_FAILED, cause=replace(MISSING, rank=3)),
+            id="a program that exits with a code of ours",
+        ),
+        pytest.param(
             MISSING, [], Termination(exits.PEER_MISSING, failure=replace(MISSING, index=1, at=9.0)), id="missing peers"
         ),
     ],
-)
+)  # fmt: skip
 def test_judged(cause, own, expected):
     assert SPEAKER.judged(cause, own, at=9.0) == expected
 
