@@ -493,6 +493,12 @@ async def test_a_frozen_pod_can_be_deleted(pocket: Pocket) -> None:
     assert await pocket.processes(uid) == []
 
 
+async def test_a_kubelet_that_stops_while_pods_start(pocket: Pocket) -> None:
+    """At every stage of their start; the fixture looks for what is left."""
+    for number in range(8):
+        await pocket.create(pod("sleep 1000", name=f"p{number}"))
+
+
 async def test_the_node(pocket: Pocket) -> None:
     node = await pocket.client.get(NODES, None, "pocket")
     assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "pocket"

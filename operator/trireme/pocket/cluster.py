@@ -71,6 +71,7 @@ class PocketCluster:
             self.server.logs = self.kubelet
             await self.kubelet.start()
             stack.push_async_callback(self.kubelet.stop)
+            self._run(stack, self.kubelet.serve())
             self._run_operator(stack)
             self._stack = stack.pop_all()
         return self

@@ -67,7 +67,7 @@ def host_path(path: Path, kind: str) -> None:
         "CharDevice": path.is_char_device,
         "BlockDevice": path.is_block_device,
     }
-    if kind and not tests[kind]():
+    if kind and (kind not in tests or not tests[kind]()):
         raise ConfigurationError(f"hostPath type check failed: {path} is not a {kind}")
 
 

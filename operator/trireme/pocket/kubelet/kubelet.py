@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -45,7 +45,6 @@ class Kubelet:
         *,
         name: str = "pocket",
         gpus: int = 0,
-        labels: Mapping[str, str] | None = None,
         directory: Path | None = None,
         back_off: BackOff | None = None,
     ) -> None:
@@ -53,7 +52,6 @@ class Kubelet:
         self.name = name
         self._client = client
         self._folder = folder
-        self._labels = labels or {}
         self._directory = directory or Path.cwd()
         self._back_off = back_off or BackOff()
         self._capacity = node.capacity(gpus)
@@ -87,6 +85,10 @@ class Kubelet:
             stack.push_async_callback(_cancel, self._tasks)
             await self._pods.synced.wait()
             self._stack = stack.pop_all()
+
+    async def serve(self) -> None:
+        """Between `start` and `stop`; raises what goes wrong in the kubelet itself."""
+        await asyncio.gather(*self._tasks)
 
     async def stop(self, grace: float = STOP_SECONDS) -> None:
         """SIGTERM to every pod, SIGKILL after `grace` seconds; returns when no process is left."""
@@ -183,7 +185,7 @@ class Kubelet:
 
     async def _register(self) -> None:
         try:
-            await self._client.create(NODES, None, node.manifest(self.name, self._labels))
+            await self._client.create(NODES, None, node.manifest(self.name))
         except ApiError as error:
             if not error.already_exists:
                 raise

@@ -24,7 +24,7 @@ def capacity(gpus: int) -> dict[str, str]:
     return offered | ({GPU: str(gpus)} if gpus else {})
 
 
-def manifest(name: str, labels: Mapping[str, str]) -> Object:
+def manifest(name: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -35,7 +35,6 @@ def manifest(name: str, labels: Mapping[str, str]) -> Object:
                 "kubernetes.io/os": "linux",
                 "kubernetes.io/arch": _architecture(),
                 "node.kubernetes.io/instance-type": "pocket",
-                **labels,
             },
         },
         "spec": {},

@@ -84,15 +84,16 @@ class PodWorker:
         try:
             try:
                 await self._run(verdict)
+                self._publish()
             finally:
                 self._over.set()
+                self._kill()
+                self._cancel_timers()
             await self._deleted.wait()
             await self._reporter.flush()
             await self._delete()
         finally:
-            self._kill()
-            for timer in self._timers:
-                timer.cancel()
+            self._cancel_timers()
             report.cancel()
             await asyncio.gather(report, return_exceptions=True)
             self._context.addresses.release(self.uid)
@@ -154,7 +155,6 @@ class PodWorker:
     async def _run(self, verdict: Verdict | None) -> None:
         if verdict is not None:
             self.fail(verdict, grace=0)
-            self._publish()
             return
         if unenforced := admission.not_enforced(self.pod):
             self._tell("Warning", "NotEnforced", f"the pocket cluster does not enforce: {', '.join(unenforced)}")
@@ -170,7 +170,6 @@ class PodWorker:
             if await self._initialize(tasks):
                 await asyncio.gather(*(runner.run() for runner in self._main))
             self.terminate(self._grace)  # of the sidecars
-        self._publish()
 
     async def _make_volumes(self) -> bool:
         """False when the pod was stopped before they could be made."""
@@ -200,6 +199,10 @@ class PodWorker:
             if self._stopping.is_set():
                 return False
         return True
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
 
     def _kill(self) -> None:
         for runner in self._all():
