@@ -55,6 +55,8 @@ def parse_object(body: bytes, media: str) -> dict[str, Any]:
     value = parse_yaml(body) if media in (YAML, APPLY_PATCH) else parse_json(body)
     if not isinstance(value, dict):
         raise errors.bad_request(f"the body of the request must be an object, not {_type(value)}")
+    if not isinstance(value.get("metadata", {}), dict):
+        raise errors.bad_request(f"metadata must be an object, not {_type(value['metadata'])}")
     return value
 
 

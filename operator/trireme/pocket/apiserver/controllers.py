@@ -81,7 +81,9 @@ class Controllers:
         """Makes the kinds of a definition known, in the place of those it defined before."""
         for kind in self._served.pop(name, ()):
             self._registry.remove(kind)
-        if record is not None:
+        if record is None:
+            self._store.close_watches(name)
+        else:
             self._served[name] = definitions.kinds_of(record.value)
             for kind in self._served[name]:
                 self._registry.add(kind)

@@ -25,10 +25,13 @@ class DecodeError(ValueError):
     """A value of the wrong type; the message is worded as Go's JSON decoder words it."""
 
 
-def decode(value: dict[str, Json], schema: dict[str, Any]) -> list[str]:
-    """Removes nulls and unknown fields in place; returns the paths of the unknown. Raises DecodeError."""
+def decode(value: dict[str, Json], schema: dict[str, Any], path: str = "") -> list[str]:
+    """Removes nulls and unknown fields in place; returns the paths of the unknown. `path` is where the value lies.
+
+    Raises DecodeError.
+    """
     unknown: list[str] = []
-    _walk(value, schema, "", unknown)
+    _walk(value, schema, path, unknown)
     return unknown
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from trireme.pocket.apiserver.builtin.shapes import META, shape
+from trireme.pocket.apiserver.decoding import decode
 from trireme.pocket.apiserver.kinds import Kind, ScalePaths
 from trireme.pocket.apiserver.scale import replica_causes
 from trireme.pocket.apiserver.validation import checks, metadata
@@ -106,7 +108,8 @@ class CustomRules:
         self._structural = Structural(self.schema)
 
     def decode(self, obj: Object) -> list[str]:
-        return self._structural.prune(obj)
+        unknown = decode(obj.get("metadata", {}), shape(f"{META}ObjectMeta"), "metadata")
+        return unknown + self._structural.prune(obj)
 
     def default(self, obj: Object) -> None:
         self._structural.default(obj)

@@ -92,8 +92,7 @@ class GarbageCollector:
             self._unmark(place, ORPHAN)
         elif FOREGROUND in finalizers:
             blocking = [dependent for dependent in dependents if self._blocks(dependent, record.uid)]
-            for dependent in dependents:
-                self._due[dependent] = None
+            self._due.update(dict.fromkeys(place for place in dependents if not self._is_ending(place)))
             if not blocking:
                 self._unmark(place, FOREGROUND)
 
@@ -115,6 +114,10 @@ class GarbageCollector:
         record = self._store.get(*dependent)
         owners = record.value["metadata"].get("ownerReferences", ()) if record else ()
         return any(owner["uid"] == owner_uid and owner.get("blockOwnerDeletion") for owner in owners)
+
+    def _is_ending(self, place: Place) -> bool:
+        record = self._store.get(*place)
+        return record is None or bool(record.value["metadata"].get("deletionTimestamp"))
 
     def _disown(self, place: Place, uid: str) -> None:
         record = self._store.get(*place)

@@ -64,7 +64,7 @@ class Handlers:
         match request.verb, request.target.subresource:
             case "get", "scale":
                 return self._get_scale(request)
-            case "get", _:
+            case "get", "" | "status":
                 return Answer(self._presenter(request).one(self._record(request)))
             case "list", _:
                 found = listing(self._store, request.kind, request.target.namespace, request.query)
@@ -75,9 +75,9 @@ class Handlers:
                 return self._bind(request)
             case "create", "eviction":
                 return self._evict(request)
-            case "update", subresource:
+            case "update", "" | "status" | "scale" | "finalize" as subresource:
                 return self._update(request, subresource)
-            case "patch", subresource:
+            case "patch", "" | "status" | "scale" as subresource:
                 return self._patch(request, subresource)
             case "delete", "":
                 return self._delete(request)
@@ -100,8 +100,6 @@ class Handlers:
         if "get" not in kind.verbs:
             decoded(kind, body, options)
             return Answer(_encode(reviews.answer(body)), 201)
-        if "namespace" in body.get("metadata", {}) and kind.namespaced and body["metadata"]["namespace"] == "":
-            del body["metadata"]["namespace"]
         return self._written(request, self._operations.create(kind, target.namespace, body, options))
 
     def _update(self, request: Request, subresource: str) -> Answer:

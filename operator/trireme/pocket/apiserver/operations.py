@@ -121,6 +121,8 @@ class Operations:
         obj = copied(change(kind.shown(record.value)))
         if not isinstance(obj.get("metadata"), dict):
             raise errors.bad_request("a patch may not remove metadata")
+        _place(kind, namespace, obj)
+        _check_name(obj, name)
         try:
             warnings = decoded(kind, obj, options)
         except errors.ApiError as error:
@@ -249,8 +251,6 @@ def _check_type(kind: Kind, obj: Object) -> None:
         if version != kind.api_version:
             why = [causes.invalid("apiVersion", version, f"must be {kind.api_version}")]
             raise errors.invalid(kind.group, kind.kind, obj.get("metadata", {}).get("name", ""), why)
-        if not isinstance(obj.get("metadata", {}), dict):
-            raise errors.bad_request("metadata must be an object")
     elif (given or kind.kind) != kind.kind or (version or kind.api_version) != kind.api_version:
         raise errors.bad_request(
             f"{given} in version {version!r} cannot be handled as a {kind.kind} ({kind.api_version})"

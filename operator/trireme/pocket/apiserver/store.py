@@ -251,10 +251,10 @@ class Store:
         watch.close()
         self._collection(resource).watches.discard(watch)
 
-    def close_watches(self) -> None:
-        """Ends every watch after the events it already has."""
-        for collection in self._collections.values():
-            for watch in tuple(collection.watches):
+    def close_watches(self, resource: str | None = None) -> None:
+        """Ends every watch (of one resource) after the events it already has."""
+        for each in self._collections if resource is None else (resource,):
+            for watch in tuple(self._collection(each).watches):
                 watch.close()
 
     def _collection(self, resource: str) -> _Collection:
