@@ -90,6 +90,19 @@ def test_a_job_from_its_yaml_to_its_exit_code(desk: Desk) -> None:
     assert {c["type"]: c["status"] for c in status["conditions"]}["Succeeded"] == "True"
 
 
+EXAMPLES = sorted((ROOT / "manifests/examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_succeeds(desk: Desk, example: Path) -> None:
+    code, out, err = desk("run", str(example), "-o", "json")
+    assert code == 0, err
+    progress = json.loads(out)["status"]["progress"]
+    assert progress["percent"] == 100
+    if example.stem.startswith("digits"):
+        assert progress["metrics"]["accuracy"] >= 0.95
+
+
 def test_piped_output_is_plain_lines_with_the_logs(desk: Desk) -> None:
     code, out, err = desk("run", desk.job("sh", "-c", "echo hello from $RANK", replicas=2))
     assert code == 0, err

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from trireme.cluster.client import Client
+from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import PODS, TRAINING_JOBS, Resource
 from trireme.cluster.transport import Request
 from trireme.controller import handlers
@@ -87,8 +88,24 @@ async def until(
     client: Client, resource: Resource, namespace: str, holds: Callable[[dict[str, Object]], bool]
 ) -> dict[str, Object]:
     """The objects by name as soon as `holds` says yes of them."""
-    items, version = await client.list(resource, namespace)
-    found = {item["metadata"]["name"]: item for item in items}
+    while True:
+        items, version = await client.list(resource, namespace)
+        found = {item["metadata"]["name"]: item for item in items}
+        try:
+            return await _watch_until(client, resource, namespace, holds, found, version)
+        except ApiError as error:
+            if not error.gone:
+                raise
+
+
+async def _watch_until(
+    client: Client,
+    resource: Resource,
+    namespace: str,
+    holds: Callable[[dict[str, Object]], bool],
+    found: dict[str, Object],
+    version: str,
+) -> dict[str, Object]:
     while not holds(found):
         async with contextlib.aclosing(client.watch(resource, namespace, resource_version=version)) as lines:
             async for line in lines:

@@ -23,6 +23,8 @@ def pending(observed: Observed, desired: int) -> str:
         if pod.deleting:
             return f"Pending: waiting for pod {pod.name} of an earlier job to go"
         return f"Pending: pod {pod.name} exists already and belongs to something else: delete it, or rename the job"
+    if observed.stale:
+        return f"Pending: replacing {len(observed.stale)} pods that an earlier spec made"
     if observed.unschedulable:
         reason = scheduling_reason(observed.unschedulable[0].unschedulable)
         return f"Pending: {len(observed.unschedulable)}/{desired} unschedulable: {reason}"

@@ -44,6 +44,7 @@ def test_pending_names_the_worst_problem_first() -> None:
             ([*fine, image, gpu], ""),
             ([fine[0], stranger, image, gpu], ""),
             ([fine[0], earlier], ""),
+            ([scene.running(0, plan="older"), gpu], ""),
             (fine, 'pods "digits-worker-3" is forbidden: exceeded quota: team'),
         ]
     ]
@@ -53,5 +54,6 @@ def test_pending_names_the_worst_problem_first() -> None:
         "Pending: 1/4 unschedulable: Insufficient nvidia.com/gpu",
         "Pending: pod digits-worker-1 exists already and belongs to something else: delete it, or rename the job",
         "Pending: waiting for pod digits-worker-1 of an earlier job to go",
+        "Pending: replacing 1 pods that an earlier spec made",
         'Pending: the API server refuses a pod: pods "digits-worker-3" is forbidden: exceeded quota: team',
     ]
