@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 HEALTHY_SECONDS = 5.0
-"""A round of list and watch that lasted so long was no failure; shorter ones are repeated ever more slowly."""
+"""A round that brought events or lasted so long was no failure; others are repeated ever more slowly."""
 
 
 class Record(Protocol):
@@ -64,6 +64,8 @@ class Informer(Generic[R]):
         self._records: dict[Key, R] = {}
         self._by_key: dict[Key, dict[Key, R]] = {}
         self._version = ""
+        self._heard = 0
+        """Events, ever."""
         self.synced = asyncio.Event()
         """Set once the first list is complete."""
 
@@ -81,7 +83,7 @@ class Informer(Generic[R]):
         failures = 0
         relist = True
         while True:
-            began = loop.time()
+            began, heard = loop.time(), self._heard
             try:
                 if relist:
                     await self._list()
@@ -90,7 +92,8 @@ class Informer(Generic[R]):
             except (ApiError, msgspec.DecodeError) as error:
                 relist = relist or not isinstance(error, ApiError) or error.gone
                 log.warning("informer interrupted resource=%s relist=%s error=%s", self._resource.plural, relist, error)
-            failures = 0 if loop.time() - began >= HEALTHY_SECONDS else failures + 1
+            healthy = self._heard > heard or loop.time() - began >= HEALTHY_SECONDS
+            failures = 0 if healthy else failures + 1
             if failures:
                 await asyncio.sleep(backoff.delay(failures))
 
@@ -134,6 +137,7 @@ class Informer(Generic[R]):
                     continue
                 record = self._decode(event.object)
                 self._version = record.resource_version
+                self._heard += 1
                 if event.type == "DELETED":
                     self._forget((record.namespace, record.name))
                 else:
