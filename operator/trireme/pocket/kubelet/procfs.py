@@ -8,15 +8,29 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _KIB = 1024
+_CHILDREN_ARE_LISTED = (_PROC / "thread-self" / "children").exists()
+"""Most kernels list a thread's children (CONFIG_PROC_CHILDREN); for the others all processes are looked through."""
 
 
 def children(pid: int) -> list[int]:
     """Direct children, of whichever thread, zombies included."""
+    if not _CHILDREN_ARE_LISTED:
+        return [child for child, parent in _parents() if parent == pid]
     try:
         tasks = [path / "children" for path in (_PROC / str(pid) / "task").iterdir()]
         return [int(child) for path in tasks for child in path.read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Every process with its parent."""
+    for path in _PROC.glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()  # the name before it may hold anything
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        yield int(path.parent.name), int(fields[1])
 
 
 def descendants(pid: int) -> list[int]:
