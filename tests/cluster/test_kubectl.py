@@ -102,6 +102,12 @@ async def test_apply_refuses_unknown_fields(kubectl: Kubectl) -> None:
         await kubectl("apply", "-f", "-", stdin=widget("one", colour="red"))
 
 
+async def test_apply_of_a_kind_that_is_not_served_names_it(kubectl: Kubectl) -> None:
+    gadget = {"apiVersion": "none.trireme.dev/v1", "kind": "Gadget", "metadata": {"name": "one"}}
+    with pytest.raises(KubectlFailed, match='no matches for kind "Gadget" in version "none.trireme.dev/v1"'):
+        await kubectl("apply", "-f", "-", stdin=gadget)
+
+
 async def test_server_side_apply_and_its_conflict(kubectl: Kubectl) -> None:
     apply = ("apply", "--server-side", "-f", "-")
     assert await kubectl(*apply, stdin=widget("one", replicas=3)) == f"{WIDGET}/one serverside-applied\n"

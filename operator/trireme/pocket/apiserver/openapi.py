@@ -15,6 +15,9 @@ from trireme.pocket.apiserver.kinds import Kind, Registry
 
 Object = dict[str, Any]
 
+V2_MEDIA_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""Of OpenAPI v2 there is only the empty document: kubectl looks there for kinds that v3 does not have."""
+
 _METHODS: Final = {
     "get": ("get", ()),
     "list": ("get", ("labelSelector", "fieldSelector", "limit", "continue", "watch", "resourceVersion")),

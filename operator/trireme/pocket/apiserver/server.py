@@ -210,6 +210,8 @@ class ApiServer:
                 return _found(_version())
             case ["apis", group]:
                 return _found(discovery.group(self._registry, group))
+            case ["openapi", "v2"]:
+                return web.Response(body=b"", headers={"Content-Type": openapi.V2_MEDIA_TYPE})
             case ["openapi", "v3"]:
                 return _found(openapi.index(self._registry))
             case ["openapi", "v3", "api", version]:
