@@ -82,13 +82,17 @@ def sub_path(volume: Path, relative: str) -> Path:
 
 
 def read_limited(path: Path, limit: int) -> str:
-    """The first `limit` bytes as text; empty when there is no such file."""
+    """The first `limit` bytes as text; empty when the container left nothing there, or nothing that is a file."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+            return (file.read(limit) or b"").decode(errors="replace")
     except OSError:
         return ""
-    with os.fdopen(fd, "rb") as file:
-        return file.read(limit).decode(errors="replace")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe in the file's place must not hold up the kubelet."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _made(path: Path) -> Path:
