@@ -18,6 +18,7 @@ from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS, SERVICES, Resource
 from trireme.pocket.apiserver.faults import Rule
+from trireme.pocket.apiserver.logs import LogOptions
 from trireme.pocket.apiserver.server import ApiServer
 from trireme.pocket.kubelet import procfs
 from trireme.pocket.kubelet.container import BackOff
@@ -353,6 +354,14 @@ async def test_restart_until_success(pocket: Pocket) -> None:
     assert (result["status"]["phase"], status["restartCount"]) == ("Succeeded", 2)
     assert status["lastState"]["terminated"]["exitCode"] == 1
     assert await pocket.logs("p") == "3\n"
+    previous = pocket.kubelet.logs("default", "p", "main", LogOptions(previous=True))
+    assert b"".join([chunk async for chunk in previous]) == b"2\n"
+    assert {path.name for path in pocket.folder.glob("*/containers/main/*")} == {
+        "1.log",
+        "1.termination",
+        "2.log",
+        "2.termination",
+    }
 
 
 async def test_back_off_is_told(pocket: Pocket) -> None:

@@ -194,6 +194,7 @@ class ContainerRunner:
             await self._pause(seconds)
         if not self._stopping.is_set():
             self.record = dataclasses.replace(self.record, restarts=self.record.restarts + 1)
+            self._folder.forget(self.record.name, self.record.restarts - 2)  # only the previous log can be asked for
 
     async def _pause(self, seconds: float) -> None:
         try:

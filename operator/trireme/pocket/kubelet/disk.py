@@ -38,6 +38,11 @@ class PodFolder:
         path.touch()
         return path
 
+    def forget(self, container: str, restart: int) -> None:
+        """Removes what an earlier start of a container left."""
+        for path in (self.path / "containers" / container).glob(f"{restart}.*"):
+            path.unlink()
+
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
 
