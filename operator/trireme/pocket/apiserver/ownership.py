@@ -17,6 +17,9 @@ def after_update(
     kind: Kind, old: Object | None, new: Object, manager: str, now: datetime, subresource: str
 ) -> list[Object]:
     """The managed fields after `manager` turned `old` (None: nothing) into `new` by other means than an apply."""
+    if old is not None:
+        same = [field for field in new if field != "metadata" and field in old and old[field] == new[field]]
+        old, new = _without(old, same), _without(new, same)
     return record_update(old, new, manager, kind.api_version, now, subresource, kind.rules.merge_keys)
 
 
@@ -34,6 +37,11 @@ def applied(
 def unchanged(old: Object, new: Object) -> bool:
     """Whether a write would only move the times at which managers are said to have written."""
     return _timeless(old) == _timeless(new)
+
+
+def _without(obj: Object, fields: list[str]) -> Object:
+    """The object without fields that a write left as they are, which need no comparing."""
+    return {field: value for field, value in obj.items() if field not in fields}
 
 
 def _timeless(obj: Object) -> Object:

@@ -50,5 +50,14 @@ class BuiltInRules:
         self.first_status(obj)
 
     def validate(self, new: Object, old: Object | None) -> list[Cause]:
-        found = metadata.validate(new["metadata"], old and old["metadata"], self.name_rule) + self.checks(new)
-        return found if old is None else found + self.update_checks(new, old)
+        found = metadata.validate(new["metadata"], old and old["metadata"], self.name_rule)
+        if old is None:
+            return found + self.checks(new)
+        if _wish(new) == _wish(old):
+            return found
+        return found + self.checks(new) + self.update_checks(new, old)
+
+
+def _wish(obj: Object) -> Object:
+    """What the checks look at; most updates, being those of a status, leave it as it is."""
+    return {field: value for field, value in obj.items() if field not in ("metadata", "status")}
