@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from trireme.contract import exits, names, wire
 from trireme.contract.wire import (
@@ -200,9 +201,9 @@ class Coordinator:
         self.failure = _failure(0, exits.PEER_MISSING, exits.describe(exits.PEER_MISSING).reason, message, now)
 
     def _missing_names(self) -> tuple[str, ...]:
-        absent = [index for index in range(self._terms.replicas) if index not in self._seats]
-        shown = [names.pod_label(names.ROLE_WORKER, index) for index in absent[: wire.MISSING_MAX]]
-        more = len(absent) - len(shown)
+        absent = (index for index in range(self._terms.replicas) if index not in self._seats)
+        shown = [names.pod_label(names.ROLE_WORKER, index) for index in islice(absent, wire.MISSING_MAX)]
+        more = self._terms.replicas - len(self._seats) - len(shown)
         return (*shown, f"{more} more") if more else tuple(shown)
 
 

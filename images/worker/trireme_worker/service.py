@@ -38,6 +38,7 @@ class CoordinatorService:
         self._token = token
         self._store = Store()
         self._changed = asyncio.Event()
+        self._answers: dict[wire.Phase, bytes] = {}
         self._server = Server(self, connections=CONNECTIONS_PER_MEMBER * terms.replicas + SPARE_CONNECTIONS)
         self._ticking: asyncio.Task[None] | None = None
         self._routes: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {
@@ -87,7 +88,16 @@ class CoordinatorService:
         except NotAMember as error:
             raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
         await self._until(lambda: self._coordinator.phase is not wire.Phase.FORMING, wire.JOIN_POLL_SECONDS)
-        return Response(codec.encode(self._coordinator.joined()))
+        return Response(self._joined())
+
+    def _joined(self) -> bytes:
+        """Encoded once a phase when all are to hear the same: with thousands of members it is long."""
+        phase = self._coordinator.phase
+        if phase is wire.Phase.FORMING:
+            return codec.encode(self._coordinator.joined())
+        if phase not in self._answers:
+            self._answers[phase] = codec.encode(self._coordinator.joined())
+        return self._answers[phase]
 
     async def _beat(self, request: Request) -> Response:
         beat = codec.decode(wire.Beat, request.body)
