@@ -164,7 +164,7 @@ async def test_a_stranger_under_our_name_is_named_and_waited_for(
         await until(client, PODS, namespace, lambda now: len(now) == 2 and len(_owners(now)) == 1)
 
 
-@pytest.mark.parametrize("writes", range(8))
+@pytest.mark.parametrize("writes", range(9))
 async def test_killed_after_any_write_it_goes_on_and_makes_nothing_twice(
     operator: Operator, client: Client, namespace: str, writes: int
 ) -> None:
@@ -172,21 +172,25 @@ async def test_killed_after_any_write_it_goes_on_and_makes_nothing_twice(
     operator.die_at = writes
     async with operator.running():
         await client.create(TRAINING_JOBS, namespace, job())
-        if writes == 7:  # the write after the launch: the pods run
-            await run_all(client, namespace, await pods(client, namespace, 2))
+        kubelet = asyncio.create_task(_run_and_end(client, namespace))
         await asyncio.wait_for(operator.dead.wait(), 10)
+        kubelet.cancel()
+        await asyncio.wait([kubelet])
     operator.die_at = None
     async with operator.running():
-        found = await pods(client, namespace, 2)
-        await run_all(client, namespace, found)
-        await phase(client, namespace, "Running")
-        await end_all(client, namespace, found)
+        await end_all(client, namespace, await pods(client, namespace, 2))
         await phase(client, namespace, "Succeeded")
-    events = [
-        json.loads(line) async for line in client.watch(PODS, namespace, resource_version=begin, timeout_seconds=1)
-    ]
+    lines = client.watch(PODS, namespace, resource_version=begin, timeout_seconds=1)
+    events = [json.loads(line) async for line in lines]
     added = sorted(event["object"]["metadata"]["name"] for event in events if event["type"] == "ADDED")
     assert added == ["digits-worker-0", "digits-worker-1"]
+
+
+async def _run_and_end(client: Client, namespace: str) -> None:
+    found = await pods(client, namespace, 2)
+    await run_all(client, namespace, found)
+    await phase(client, namespace, "Running")
+    await end_all(client, namespace, found)
 
 
 async def test_a_job_that_went_unseen_is_not_brought_back(operator: Operator, client: Client, namespace: str) -> None:
