@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -241,9 +242,13 @@ def test_daemonised_grandchildren_do_not_outlive_the_pod(job):
 def test_ranks_die_with_a_killed_agent(job):
     (pod,) = job.start(shell("echo ready; exec sleep 60"), replicas=1)
     pod.wait_for("[0] ready")
+    ranks = [os.pidfd_open(pid) for pid in job.processes() if pid != pod.process.pid]
     pod.process.kill()
-    assert pod.wait().code == -signal.SIGKILL
-    assert pod.wait().termination is None
+    ended = pod.wait()
+    assert (ended.code, ended.termination, len(ranks)) == (-signal.SIGKILL, None, 1)
+    for rank in ranks:
+        assert select.select([rank], [], [], WAIT_SECONDS)[0] == [rank]
+        os.close(rank)
 
 
 def test_a_silent_pod_is_named(job):
