@@ -6,6 +6,7 @@ from typing import Any
 
 from trireme.plan import manifests as write
 from trireme.plan.planner import plan
+from trireme.plan.support import support
 from trireme.spec.documents import load
 from trireme.spec.parse import parse
 
@@ -19,9 +20,5 @@ def manifests(text: str) -> list[dict[str, Any]]:
     """In the order in which they are created."""
     (obj,) = load(text)
     planned = plan(parse({**obj, "metadata": {**obj["metadata"], "uid": UID}}), attempt=0, agent=AGENT)
-    return [
-        write.service(planned),
-        write.token_secret(planned, TOKEN),
-        write.agent_config_map(planned.job.namespace, CONTENT, AGENT),
-        *(write.pod(planned, pod) for pod in planned.pods),
-    ]
+    supports = support(planned, TOKEN, CONTENT)
+    return [*(each.manifest for each in supports), *(write.pod(planned, pod) for pod in planned.pods)]

@@ -17,7 +17,9 @@ from kubernetes.client import models
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-KINDS = ("V1ConfigMap", "V1Pod", "V1PodTemplateSpec", "V1Secret", "V1Service")
+KINDS = (
+    "V1ConfigMap", "V1NetworkPolicy", "V1Pod", "V1PodDisruptionBudget", "V1PodTemplateSpec", "V1Secret", "V1Service",
+)  # fmt: skip
 
 QUANTITY: dict[str, Any] = {"type": ["string", "number"], "format": "quantity"}
 QUANTITIES = {

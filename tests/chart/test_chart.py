@@ -33,6 +33,8 @@ RULES = [
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "delete"]},
     {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "get"]},
     {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["create"]},
+    {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["create", "get"]},
+    {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["create", "get"]},
 ]
 RESTRICTED_POD = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 RESTRICTED_CONTAINER = {
@@ -140,7 +142,7 @@ def test_every_value_arrives(rich):
         "app.kubernetes.io/component": "operator",
     }
     assert pod["metadata"] == {
-        "labels": {**selector, "example.com/team": "platform"},
+        "labels": {**selector, "trireme.dev/component": "operator", "example.com/team": "platform"},
         "annotations": {"example.com/owner": "platform", "kubectl.kubernetes.io/default-container": "operator"},
     }
     container = pod["spec"]["containers"][0]

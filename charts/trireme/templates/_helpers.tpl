@@ -100,4 +100,10 @@ seccompProfile:
 - apiGroups: [""]
   resources: [configmaps, secrets]
   verbs: [create]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [create, get]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [create, get]
 {{- end -}}

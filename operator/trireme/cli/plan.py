@@ -18,6 +18,7 @@ from trireme.contract.environ import Meeting, process_environment
 from trireme.contract.ranks import places
 from trireme.plan import manifests, planner
 from trireme.plan.plan import Plan
+from trireme.plan.support import support
 from trireme.spec.parse import parse
 
 AT_START = "(known when the pods meet)"
@@ -38,15 +39,11 @@ def plan(file: Path, output: str) -> None:
     agent = bundle.agent()
     planned = planner.plan(job, attempt=0, agent=agent.digest)
     ranks = _ranks(planned)
+    supports = [each.manifest for each in support(planned, "0" * 64, agent.content)]
     if output == "table":
-        _print(planned, ranks)
+        _print(planned, supports, ranks)
         return
-    objects = [
-        manifests.agent_config_map(job.namespace, agent.content, agent.digest),
-        manifests.token_secret(planned, "0" * 64),
-        manifests.service(planned),
-        *(manifests.pod(planned, pod) for pod in planned.pods),
-    ]
+    objects = [*supports, *(manifests.pod(planned, pod) for pod in planned.pods)]
     # Pods share parts of one template; a round trip through JSON keeps YAML from writing them as anchors.
     emit(json.loads(json.dumps({"objects": objects, "ranks": ranks})), output)
 
@@ -65,13 +62,13 @@ def _ranks(planned: Plan) -> list[dict[str, Any]]:
     return ranks
 
 
-def _print(planned: Plan, ranks: list[dict[str, Any]]) -> None:
+def _print(planned: Plan, supports: list[dict[str, Any]], ranks: list[dict[str, Any]]) -> None:
     console = Console()
     job = planned.job
     objects = Table("KIND", "NAME", "COUNT", title=f"{job.namespace}/{job.name} would create", title_justify="left")
-    objects.add_row("ConfigMap", names.agent_config_name(bundle.agent().digest), "1 for the namespace")
-    objects.add_row("Secret", names.token_secret_name(job.name, "<uid>"), "1")
-    objects.add_row("Service", names.service_name(job.name), "1, headless")
+    for each in supports:
+        shared = "ownerReferences" not in each["metadata"]
+        objects.add_row(each["kind"], each["metadata"]["name"], "1 for the namespace" if shared else "1")
     last = planned.pods[-1].name.rpartition("-")[2]
     objects.add_row("Pod", f"{names.pod_name(job.name, names.ROLE_WORKER, 0)} .. {last}", str(len(planned.pods)))
     console.print(objects)

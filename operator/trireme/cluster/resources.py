@@ -46,6 +46,8 @@ PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "Persist
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
+NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 CUSTOM_RESOURCE_DEFINITIONS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
@@ -56,7 +58,7 @@ _BY_KIND = {
     (resource.api_version, resource.kind): resource
     for resource in (
         PODS, SERVICES, SERVICE_ACCOUNTS, SECRETS, CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, NODES, NAMESPACES, EVENTS,
-        LEASES, CUSTOM_RESOURCE_DEFINITIONS, TRAINING_JOBS,
+        NETWORK_POLICIES, POD_DISRUPTION_BUDGETS, LEASES, CUSTOM_RESOURCE_DEFINITIONS, TRAINING_JOBS,
     )
 }  # fmt: skip
 

@@ -20,10 +20,15 @@ LABEL_JOB = f"{GROUP}/job"
 LABEL_ROLE = f"{GROUP}/role"
 LABEL_INDEX = f"{GROUP}/index"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_COMPONENT = f"{GROUP}/component"
+OPERATOR = "operator"
+"""Component of the operator's own pods: the jobs' network policies let these in."""
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "trireme"
 ANNOTATION_PLAN = f"{GROUP}/plan"
 """Hash of the plan that made a pod: a pod of another plan is replaced as long as its job has not started."""
+ANNOTATION_SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+"""Of the cluster autoscaler; that it is "true" also means that a pod needs no disruption budget."""
 
 ROLE_WORKER = "worker"
 
@@ -34,6 +39,8 @@ AGENT_FILE = "agent.pyz"
 TOKEN_VOLUME = "trireme-token"
 TOKEN_MOUNT = "/var/run/secrets/trireme.dev"
 TOKEN_FILE = "token"
+SHARED_MEMORY_VOLUME = "trireme-shm"
+SHARED_MEMORY_MOUNT = "/dev/shm"
 
 COORDINATOR_PORT = 7070
 """TCP port of the coordinator (HTTP, JSON) on the pod of worker 0."""
@@ -64,6 +71,14 @@ def pod_label(role: str, index: int) -> str:
 def service_name(job: str) -> str:
     """The headless Service behind the pods' hostnames. The prefix keeps names that begin with a digit valid."""
     return f"tj-{job}"
+
+
+def network_policy_name(job: str) -> str:
+    return f"tj-{job}"
+
+
+def disruption_budget_name(job: str, role: str) -> str:
+    return f"tj-{job}-{role}"
 
 
 def token_secret_name(job: str, uid: str) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from trireme.cluster import podview
+from trireme.cluster import podview, resources
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
-from trireme.cluster.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES, Resource
+from trireme.cluster.resources import PODS, Resource
 from trireme.contract import wire
 from trireme.contract.bundle import Agent
 from trireme.lifecycle.pod import Pod
 from trireme.plan import manifests
 from trireme.plan.plan import Plan, PodPlan
+from trireme.plan.support import Support, support
 
 T = TypeVar("T")
 FIRST_BATCH = 8
@@ -48,14 +49,9 @@ class Launcher:
         return self._agent.digest
 
     async def support(self, plan: Plan) -> str:
-        """Service, token and agent. Returns why one cannot be there, or an empty string. Raises ApiError."""
-        token = manifests.token_secret(plan, wire.token(self._key, plan.job.uid))
-        agent = manifests.agent_config_map(plan.job.namespace, self._agent.content, self._agent.digest)
-        answers = await asyncio.gather(
-            self._owned(plan, SERVICES, manifests.service(plan)),
-            self._unique(SECRETS, token),
-            self._unique(CONFIG_MAPS, agent),
-        )
+        """What the pods lean on. Returns why one object cannot be there, or an empty string. Raises ApiError."""
+        token = wire.token(self._key, plan.job.uid)
+        answers = await asyncio.gather(*(self._lean(plan, each) for each in support(plan, token, self._agent.content)))
         return next(filter(None, answers), "")
 
     async def pods(self, plan: Plan, wanted: Sequence[PodPlan]) -> Launched:
@@ -85,26 +81,23 @@ class Launcher:
         record = podview.of_object(made)
         (launched.pods if record.owner_uid == plan.job.uid else launched.strangers).append(record)
 
-    async def _owned(self, plan: Plan, resource: Resource, manifest: dict[str, Any]) -> str:
-        """For a name that another may hold."""
-        namespace, name = plan.job.namespace, manifest["metadata"]["name"]
+    async def _lean(self, plan: Plan, wanted: Support) -> str:
+        resource, namespace = resources.of_object(wanted.manifest), plan.job.namespace
         try:
-            await self._client.create(resource, namespace, manifest)
+            await self._client.create(resource, namespace, wanted.manifest)
         except ApiError as error:
             if not error.already_exists:
                 return _refusal(error)
-            found = await self._client.get(resource, namespace, name)
-            if all(owner["uid"] != plan.job.uid for owner in found["metadata"].get("ownerReferences", ())):
-                return f"{resource.kind} {name} exists already and belongs to something else"
+            if not wanted.unique:
+                return await self._stranger(plan, resource, wanted.manifest["metadata"]["name"])
         return ""
 
-    async def _unique(self, resource: Resource, manifest: dict[str, Any]) -> str:
-        """For a name that holds a hash or a UID: what has it already is what we would make."""
-        try:
-            await self._client.create(resource, manifest["metadata"]["namespace"], manifest)
-        except ApiError as error:
-            return "" if error.already_exists else _refusal(error)
-        return ""
+    async def _stranger(self, plan: Plan, resource: Resource, name: str) -> str:
+        """What to say of the object that has the name, unless it is this job's."""
+        found = await self._client.get(resource, plan.job.namespace, name)
+        if any(owner["uid"] == plan.job.uid for owner in found["metadata"].get("ownerReferences", ())):
+            return ""
+        return f"{resource.kind} {name} exists already and belongs to something else"
 
 
 def growing(items: Sequence[T]) -> Iterator[Sequence[T]]:

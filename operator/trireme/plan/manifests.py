@@ -1,4 +1,4 @@
-"""The plan as Kubernetes objects: plain dicts, keys in a fixed order, ready for JSON.
+"""The plan's pods as Kubernetes objects: plain dicts, keys in a fixed order, ready for JSON.
 
 What all pods of a job share is built once (`template`) and referred to by every pod's manifest, never copied: treat
 what you get from here as frozen.
@@ -6,11 +6,11 @@ what you get from here as frozen.
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 from trireme.contract import environ, names
 from trireme.contract.environ import PodEnvironment
+from trireme.plan.confinement import confined
 from trireme.plan.plan import Layout, Plan, PodPlan
 from trireme.spec.model import TrainingJob
 from trireme.spec.template import trainer_position
@@ -29,6 +29,8 @@ _DOWNWARD = {
 }
 _OWN = (environ.ROLE, environ.INDEX, environ.SLOTS, environ.ATTEMPT)
 """Variables that differ between pods, or between attempts."""
+_SHARED_MEMORY = {"name": names.SHARED_MEMORY_VOLUME, "emptyDir": {"medium": "Memory"}}
+"""Without a size of its own: Kubernetes gives it the pod's memory limit, and what it holds counts against that."""
 
 
 def pod(plan: Plan, pod: PodPlan) -> Manifest:
@@ -61,14 +63,16 @@ def template(job: TrainingJob, layout: Layout, agent: str) -> Manifest:
     """metadata and spec of every pod of the job, without what is a pod's or an attempt's own."""
     metadata = job.spec.worker.template.get("metadata") or {}
     spec = job.spec.worker.template["spec"]
-    containers = list(spec["containers"])
+    init = spec.get("initContainers")
+    containers = [confined(container, spec) for container in spec["containers"]]
     position = trainer_position(containers)
-    containers[position] = _trainer(containers[position], _environment(job, layout))
+    memory = _shares_memory(containers[position], spec)
+    containers[position] = _trainer(containers[position], _environment(job, layout), memory)
     return {
         "metadata": {
             "namespace": job.namespace,
             "labels": metadata.get("labels") or {},
-            "annotations": metadata.get("annotations") or {},
+            "annotations": {names.ANNOTATION_SAFE_TO_EVICT: "false", **(metadata.get("annotations") or {})},
             "ownerReferences": [owner_reference(job)],
         },
         "spec": {
@@ -77,18 +81,27 @@ def template(job: TrainingJob, layout: Layout, agent: str) -> Manifest:
             "restartPolicy": "Never",
             "automountServiceAccountToken": spec.get("automountServiceAccountToken") or False,
             "enableServiceLinks": spec.get("enableServiceLinks") or False,
+            **({"initContainers": [confined(c, spec) for c in init]} if init else {}),
             "containers": containers,
-            "volumes": [*(spec.get("volumes") or ()), *_volumes(job, agent)],
+            "volumes": [*(spec.get("volumes") or ()), *_volumes(job, agent), *([_SHARED_MEMORY] if memory else ())],
         },
     }
 
 
-def _trainer(container: Manifest, environment: list[Manifest]) -> Manifest:
+def _shares_memory(trainer: Manifest, spec: Manifest) -> bool:
+    """Whether /dev/shm is ours to give: the runtime's 64 MiB are too few for data loaders and NCCL."""
+    mounted = (mount["mountPath"].rstrip("/") for mount in trainer.get("volumeMounts") or ())
+    return not spec.get("hostIPC") and names.SHARED_MEMORY_MOUNT not in mounted
+
+
+def _trainer(container: Manifest, environment: list[Manifest], memory: bool) -> Manifest:
     agent = ["python3", f"{names.AGENT_MOUNT}/{names.AGENT_FILE}", "--"]
     mounts = [
         {"name": names.AGENT_VOLUME, "mountPath": names.AGENT_MOUNT, "readOnly": True},
         {"name": names.TOKEN_VOLUME, "mountPath": names.TOKEN_MOUNT, "readOnly": True},
     ]
+    if memory:
+        mounts.append({"name": names.SHARED_MEMORY_VOLUME, "mountPath": names.SHARED_MEMORY_MOUNT})
     return {
         **container,
         "command": [*agent, *container["command"]],
@@ -152,49 +165,6 @@ def _volumes(job: TrainingJob, agent: str) -> list[Manifest]:
     ]
 
 
-def service(plan: Plan) -> Manifest:
-    """The headless Service behind the pods' hostnames, which resolve from a pod's first moment."""
-    job = plan.job
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": _owned(job, names.service_name(job.name)),
-        "spec": {
-            "clusterIP": "None",
-            "publishNotReadyAddresses": True,
-            "selector": names.job_labels(job.name),
-            "ports": [{"name": "coordinator", "port": names.COORDINATOR_PORT}],
-        },
-    }
-
-
-def token_secret(plan: Plan, token: str) -> Manifest:
-    """`token` as contract.wire.token makes it."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": _owned(plan.job, names.token_secret_name(plan.job.name, plan.job.uid)),
-        "type": "Opaque",
-        "immutable": True,
-        "stringData": {names.TOKEN_FILE: token},
-    }
-
-
-def agent_config_map(namespace: str, content: bytes, content_hash: str) -> Manifest:
-    """agent.pyz for all jobs of a namespace; no job owns it, and a new agent gets a new name."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "name": names.agent_config_name(content_hash),
-            "namespace": namespace,
-            "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY},
-        },
-        "immutable": True,
-        "binaryData": {names.AGENT_FILE: base64.b64encode(content).decode()},
-    }
-
-
 def owner_reference(job: TrainingJob) -> Manifest:
     """Deleting the job deletes what carries this, with or without an operator."""
     return {
@@ -204,13 +174,4 @@ def owner_reference(job: TrainingJob) -> Manifest:
         "uid": job.uid,
         "controller": True,
         "blockOwnerDeletion": True,
-    }
-
-
-def _owned(job: TrainingJob, name: str) -> Manifest:
-    return {
-        "name": name,
-        "namespace": job.namespace,
-        "labels": names.job_labels(job.name),
-        "ownerReferences": [owner_reference(job)],
     }

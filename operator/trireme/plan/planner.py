@@ -26,7 +26,7 @@ def plan(job: TrainingJob, *, attempt: int, agent: str) -> Plan:
 
 
 def _digest(job: TrainingJob, layout: Layout) -> str:
-    """Of what the user said alone: an upgrade of the operator must not replace the pods of a job that waits for GPUs."""
+    """Of what the user said alone: an upgrade of the operator replaces no pod of a job that waits for GPUs."""
     said = job.spec.model_dump(mode="json", include={"strategy", "worker", "all_reduce"})
     decisive = [job.uid, said, [pod.slots for pod in layout.pods]]
     text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))

@@ -103,6 +103,7 @@ def _spec() -> Schema:
     properties = spec["properties"]
     _add_rule(properties["strategy"], "self == oldSelf", IMMUTABLE)
     _add_rule(properties["allReduce"], "self == oldSelf", IMMUTABLE)
+    _add_rule(properties["network"], "self == oldSelf", IMMUTABLE)
     _add_rule(
         properties["allReduce"],
         f"self.backend == 'Horovod' || !({_HOROVOD_FIELDS})",

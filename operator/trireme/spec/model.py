@@ -47,6 +47,13 @@ class PodCleanup(str, Enum):
     NONE = "None"
 
 
+class NetworkPolicy(str, Enum):
+    """Which connections reach the pods."""
+
+    JOB_ONLY = "JobOnly"
+    NONE = "None"
+
+
 class Worker(Model):
     """The training pods."""
 
@@ -112,6 +119,19 @@ class Cleanup(Model):
     ] = PodCleanup.RUNNING
 
 
+class Network(Model):
+    """Who may connect to the job's pods."""
+
+    policy: Annotated[
+        NetworkPolicy,
+        Field(
+            strict=False,
+            description="JobOnly: the pods of the same job, and the operator for progress; other policies of the "
+            "namespace can let more in. None: no policy of ours.",
+        ),
+    ] = NetworkPolicy.JOB_ONLY
+
+
 class JobSpec(Model):
     """The desired state of a TrainingJob."""
 
@@ -122,6 +142,7 @@ class JobSpec(Model):
     worker: Worker
     all_reduce: AllReduce = AllReduce()
     cleanup: Cleanup = Cleanup()
+    network: Network = Network()
 
 
 class TrainingJob(Model):

@@ -88,7 +88,7 @@ def _check(template: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     volumes = [_text(volume, "name") for volume in _objects(spec, "volumes")]
     yield from _duplicates(volumes, [f"{path}.volumes[{i}].name" for i in range(len(volumes))])
     for index, name in enumerate(volumes):
-        if name in (names.AGENT_VOLUME, names.TOKEN_VOLUME):
+        if name in (names.AGENT_VOLUME, names.TOKEN_VOLUME, names.SHARED_MEMORY_VOLUME):
             yield FieldError(f"{path}.volumes[{index}].name", "is the operator's own; choose another name")
     yield from _check_containers(spec, set(volumes), path)
 

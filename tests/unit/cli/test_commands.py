@@ -91,7 +91,9 @@ def test_a_missing_file_is_wrong_usage() -> None:
 def test_plan_holds_every_object_and_every_rank(job_file: str, form: str) -> None:
     result = call("plan", job_file, "-o", form)
     plan = json.loads(result.output) if form == "json" else yaml.safe_load(result.output)
-    assert [item["kind"] for item in plan["objects"]] == ["ConfigMap", "Secret", "Service", "Pod", "Pod"]
+    assert [item["kind"] for item in plan["objects"]] == [
+        "Service", "Secret", "ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "Pod", "Pod",
+    ]  # fmt: skip
     assert [
         (rank["rank"], rank["pod"], rank["environment"]["HOROVOD_LOCAL_RANK"], rank["environment"]["LOCAL_RANK"])
         for rank in plan["ranks"]
@@ -106,7 +108,7 @@ def test_plan_holds_every_object_and_every_rank(job_file: str, form: str) -> Non
 def test_plan_as_a_table(job_file: str) -> None:
     result = call("plan", job_file)
     assert result.exit_code == 0
-    assert all(word in result.output for word in ("tiny-worker-0", "tj-tiny", "headless", "3/4"))
+    assert all(word in result.output for word in ("tiny-worker-0", "tj-tiny", "NetworkPolicy", "3/4"))
 
 
 def test_plan_of_a_wrong_job_exits_1(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""manifests: whole objects, what wins over the user's template, and what is left as the user wrote it."""
+"""manifests: whole pods, what wins over the user's template, and what is left as the user wrote it."""
 
 from __future__ import annotations
 
-import base64
 import copy
 from typing import Any
 
@@ -12,12 +11,15 @@ from hypothesis import strategies as st
 from support.jobs import TRAINER, UID, VALID, in_pod, in_trainer, job, with_value
 from trireme.contract.environ import RESERVED, PodEnvironment
 from trireme.plan import manifests
+from trireme.plan.confinement import RESTRICTED
 from trireme.plan.plan import Plan
 from trireme.plan.planner import plan
+from trireme.plan.support import support
 from trireme.spec.kubernetes_schema import check
 from trireme.spec.parse import parse
 
 AGENT = "0123456789abcdef"
+POD = ("spec", "worker", "template", "spec")
 
 
 def planned(obj: Any = VALID, attempt: int = 0) -> Plan:
@@ -54,7 +56,10 @@ def test_a_whole_pod() -> None:
             "name": "digits-worker-1",
             "namespace": "team",
             "labels": {**LABELS, "trireme.dev/role": "worker", "trireme.dev/index": "1", "trireme.dev/attempt": "2"},
-            "annotations": {"trireme.dev/plan": made.digest},
+            "annotations": {
+                "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+                "trireme.dev/plan": made.digest,
+            },
             "ownerReferences": [OWNER],
         },
         "spec": {
@@ -68,6 +73,12 @@ def test_a_whole_pod() -> None:
                     "name": "trainer",
                     "image": "img",
                     "command": ["python3", "/opt/trireme/agent.pyz", "--", "python3", "train.py"],
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "capabilities": {"drop": ["ALL"]},
+                        "runAsNonRoot": True,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
                     "env": [
                         {"name": "TRIREME_ROLE", "value": "worker"},
                         {"name": "TRIREME_INDEX", "value": "1"},
@@ -89,6 +100,7 @@ def test_a_whole_pod() -> None:
                     "volumeMounts": [
                         {"name": "trireme-agent", "mountPath": "/opt/trireme", "readOnly": True},
                         {"name": "trireme-token", "mountPath": "/var/run/secrets/trireme.dev", "readOnly": True},
+                        {"name": "trireme-shm", "mountPath": "/dev/shm"},
                     ],
                 }
             ],
@@ -109,6 +121,7 @@ def test_a_whole_pod() -> None:
                         "items": [{"key": "token", "path": "token"}],
                     },
                 },
+                {"name": "trireme-shm", "emptyDir": {"medium": "Memory"}},
             ],
         },
     }
@@ -125,11 +138,15 @@ def test_the_agent_can_read_its_environment() -> None:
 def test_our_labels_and_annotations_win_and_others_stay() -> None:
     metadata = {
         "labels": {"team": "a", "trireme.dev/index": "99"},
-        "annotations": {"note": "b", "trireme.dev/plan": "x"},
+        "annotations": {
+            "note": "b",
+            "trireme.dev/plan": "x",
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+        },
     }
     written = pod(job("spec", "worker", "template", "metadata", value=metadata))["metadata"]
     assert (written["labels"]["team"], written["labels"]["trireme.dev/index"]) == ("a", "1")
-    assert written["annotations"] == {"note": "b", "trireme.dev/plan": planned_digest(metadata)}
+    assert written["annotations"] == {**metadata["annotations"], "trireme.dev/plan": planned_digest(metadata)}
 
 
 def planned_digest(metadata: Any) -> str:
@@ -138,10 +155,10 @@ def planned_digest(metadata: Any) -> str:
 
 def test_everything_else_of_the_template_stays() -> None:
     shm = {"name": "shm", "emptyDir": {"medium": "Memory"}}
-    sidecar = {"name": "proxy", "image": "proxy", "env": [{"name": "A", "value": "1"}]}
+    sidecar = {"name": "proxy", "image": "proxy", "securityContext": {"privileged": True}}
     mount = {"name": "shm", "mountPath": "/dev/shm"}
     obj = job(
-        *("spec", "worker", "template", "spec"),
+        *POD,
         value={
             "nodeSelector": {"gpu": "a100"},
             "activeDeadlineSeconds": 60,
@@ -159,8 +176,51 @@ def test_everything_else_of_the_template_stays() -> None:
     assert spec["containers"][0] == sidecar
     assert (trainer["args"], trainer["env"][-1]) == (["--epochs", "3"], {"name": "A", "value": "2"})
     assert (trainer["volumeMounts"][0], spec["volumes"][0]) == (mount, shm)
+    assert "trireme-shm" not in [volume["name"] for volume in spec["volumes"]]
     assert (spec["nodeSelector"], spec["activeDeadlineSeconds"]) == ({"gpu": "a100"}, 60)
     assert (spec["automountServiceAccountToken"], spec["enableServiceLinks"]) == (True, True)
+
+
+SHARED_MEMORY = {
+    "silent": (VALID, True),
+    "another mount": (
+        with_value(
+            in_trainer("volumeMounts", value=[{"name": "data", "mountPath": "/dev/shm/data"}]),
+            *POD,
+            "volumes",
+            value=[{"name": "data", "emptyDir": {}}],
+        ),
+        True,
+    ),
+    "mounted by the user": (
+        with_value(
+            in_trainer("volumeMounts", value=[{"name": "shm", "mountPath": "/dev/shm/"}]),
+            *POD,
+            "volumes",
+            value=[{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}],
+        ),
+        False,
+    ),
+    "the node's": (in_pod("hostIPC", value=True), False),
+}
+
+
+@pytest.mark.parametrize(("obj", "ours"), SHARED_MEMORY.values(), ids=SHARED_MEMORY.keys())
+def test_shared_memory_is_given_where_the_template_has_none(obj: Any, ours: bool) -> None:
+    spec = pod(obj)["spec"]
+    assert ({"name": "trireme-shm", "emptyDir": {"medium": "Memory"}} in spec["volumes"]) is ours
+    mount = {"name": "trireme-shm", "mountPath": "/dev/shm"}
+    assert (mount in spec["containers"][0]["volumeMounts"]) is ours
+
+
+def test_every_container_is_confined_and_what_the_template_says_stays() -> None:
+    fetch, proxy = {"name": "fetch", "image": "img"}, {"name": "proxy", "image": "img"}
+    obj = with_value(in_pod("initContainers", value=[fetch]), *POD, "containers", 1, value=proxy)
+    spec = pod(with_value(obj, *POD, "securityContext", value={"runAsUser": 0, "fsGroup": 5}))["spec"]
+    assert spec["securityContext"] == {"runAsUser": 0, "fsGroup": 5}
+    expected = {key: value for key, value in RESTRICTED.items() if key != "runAsNonRoot"}
+    found = [c["securityContext"] for c in (*spec["initContainers"], *spec["containers"])]
+    assert found == [expected] * 3
 
 
 GRACE = {
@@ -175,51 +235,6 @@ GRACE = {
 @pytest.mark.parametrize(("obj", "seconds"), GRACE.values(), ids=GRACE.keys())
 def test_the_agent_keeps_a_part_of_the_grace_period(obj: Any, seconds: str) -> None:
     assert values(pod(obj)["spec"]["containers"][0])["TRIREME_GRACE_SECONDS"] == seconds
-
-
-def test_the_service() -> None:
-    assert manifests.service(planned()) == {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "tj-digits", "namespace": "team", "labels": LABELS, "ownerReferences": [OWNER]},
-        "spec": {
-            "clusterIP": "None",
-            "publishNotReadyAddresses": True,
-            "selector": LABELS,
-            "ports": [{"name": "coordinator", "port": 7070}],
-        },
-    }
-
-
-def test_the_token() -> None:
-    assert manifests.token_secret(planned(), "abc") == {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": "digits-token-11111111",
-            "namespace": "team",
-            "labels": LABELS,
-            "ownerReferences": [OWNER],
-        },
-        "type": "Opaque",
-        "immutable": True,
-        "stringData": {"token": "abc"},
-    }
-
-
-def test_the_agent_belongs_to_its_namespace() -> None:
-    written = manifests.agent_config_map("team", b"\x00zip", AGENT)
-    assert base64.b64decode(written.pop("binaryData")["agent.pyz"]) == b"\x00zip"
-    assert written == {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "name": "trireme-agent-0123456789ab",
-            "namespace": "team",
-            "labels": {"app.kubernetes.io/managed-by": "trireme"},
-        },
-        "immutable": True,
-    }
 
 
 def test_writing_changes_neither_job_nor_plan() -> None:
@@ -245,13 +260,14 @@ def test_every_object_is_one_that_kubernetes_takes(
         "resources": {"limits": {"nvidia.com/gpu": gpus}},
     }
     obj = job("spec", "worker", "replicas", value=replicas)
-    obj = with_value(obj, *("spec", "worker", "template", "spec", "containers", 0), value=trainer)
+    obj = with_value(obj, *POD, "containers", 0, value=trainer)
     obj = with_value(
         obj,
-        *("spec", "worker", "template", "spec", "volumes"),
+        *POD,
+        "volumes",
         value=[{"name": name, "emptyDir": {}} for name in volumes],
     )
     made = planned(obj)
     written = [manifests.pod(made, each) for each in made.pods]
-    written += [manifests.service(made), manifests.token_secret(made, "t"), manifests.agent_config_map("n", b"", AGENT)]
+    written += [each.manifest for each in support(made, "token", b"agent")]
     assert [problem for item in written for problem in check(item["kind"], item, item["kind"])] == []

@@ -79,6 +79,7 @@ def test_defaults_are_the_models(schema: Structural) -> None:
     kept = stored(schema, VALID)
     assert kept["spec"]["allReduce"] == {"backend": "Horovod"}
     assert kept["spec"]["cleanup"] == {"pods": "Running"}
+    assert kept["spec"]["network"] == {"policy": "JobOnly"}
     assert parse(kept) == parse(VALID)
 
 
@@ -148,6 +149,11 @@ CHANGED: dict[str, tuple[Any, Any, list[tuple[str, str]]]] = {
     ),
     "a default that is spelt out": (VALID, job("spec", "allReduce", value={"backend": "Horovod"}), []),
     "the backend": (VALID, job("spec", "allReduce", value={"backend": "Torch"}), [("spec.allReduce", IMMUTABLE)]),
+    "the network policy": (
+        VALID,
+        job("spec", "network", value={"policy": "None"}),
+        [("spec.network", IMMUTABLE)],
+    ),
     "processes that were not given": (
         VALID,
         job("spec", "worker", "processesPerReplica", value=2),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.jobs import UID, VALID, in_pod, in_trainer, job, with_value
 from trireme.spec.errors import FieldError, InvalidSpec
-from trireme.spec.model import AllReduce, Backend, Cleanup, PodCleanup, Strategy
+from trireme.spec.model import AllReduce, Backend, Cleanup, Network, NetworkPolicy, PodCleanup, Strategy
 from trireme.spec.parse import parse
 
 POD = "spec.worker.template.spec"
@@ -26,7 +26,8 @@ def test_the_least_job_gets_every_default() -> None:
     parsed = parse(VALID)
     assert (parsed.name, parsed.namespace, parsed.uid, parsed.generation) == ("digits", "default", "", 1)
     spec = parsed.spec
-    assert (spec.strategy, spec.all_reduce, spec.cleanup) == (Strategy.ALL_REDUCE, AllReduce(), Cleanup())
+    assert (spec.strategy, spec.all_reduce) == (Strategy.ALL_REDUCE, AllReduce())
+    assert (spec.cleanup, spec.network) == (Cleanup(), Network(policy=NetworkPolicy.JOB_ONLY))
     assert (spec.worker.replicas, spec.worker.processes_per_replica) == (2, None)
     assert spec.worker.template == VALID["spec"]["worker"]["template"]
 
@@ -46,6 +47,7 @@ def test_every_field_is_read() -> None:
                 "timelineFile": "/tmp/trace.json",
             },
             "cleanup": {"pods": "None"},
+            "network": {"policy": "None"},
         },
         "status": {"phase": "Running"},
     }
@@ -56,6 +58,7 @@ def test_every_field_is_read() -> None:
     assert (tuning.backend, tuning.timeout_seconds, tuning.fusion_threshold_bytes) == (Backend.HOROVOD, 60, 0)
     assert (tuning.cycle_time_milliseconds, tuning.timeline_file) == (5, "/tmp/trace.json")
     assert parsed.spec.cleanup.pods is PodCleanup.NONE
+    assert parsed.spec.network.policy is NetworkPolicy.NONE
 
 
 NULL_IS_ABSENT = [

@@ -1,0 +1,121 @@
+"""What a job's pods lean on: their names, their token, the agent, and what keeps the job to itself (docs/adr/0008)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trireme.contract import names
+from trireme.plan.manifests import Manifest, owner_reference
+from trireme.plan.plan import Plan
+from trireme.spec.model import NetworkPolicy, TrainingJob
+
+
+@dataclass(frozen=True)
+class Support:
+    """An object that is made before the pods."""
+
+    manifest: Manifest
+    unique: bool = False
+    """Its name holds a UID or a hash: what has it already is this object. Any other name may be somebody else's."""
+
+
+def support(plan: Plan, token: str, agent: bytes) -> tuple[Support, ...]:
+    """All of them. `token` as contract.wire.token makes it, `agent` the bytes of agent.pyz."""
+    return tuple(_support(plan, token, agent))
+
+
+def _support(plan: Plan, token: str, agent: bytes) -> Iterator[Support]:
+    yield Support(service(plan.job))
+    yield Support(token_secret(plan.job, token), unique=True)
+    yield Support(agent_config_map(plan.job.namespace, agent, plan.agent), unique=True)
+    if plan.job.spec.network.policy is NetworkPolicy.JOB_ONLY:
+        yield Support(network_policy(plan.job))
+    if plan.template["metadata"]["annotations"][names.ANNOTATION_SAFE_TO_EVICT] != "true":
+        yield Support(disruption_budget(plan.job, names.ROLE_WORKER))
+
+
+def service(job: TrainingJob) -> Manifest:
+    """The headless Service behind the pods' hostnames, which resolve from a pod's first moment."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _owned(job, names.service_name(job.name)),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": names.job_labels(job.name),
+            "ports": [{"name": "coordinator", "port": names.COORDINATOR_PORT}],
+        },
+    }
+
+
+def token_secret(job: TrainingJob, token: str) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": _owned(job, names.token_secret_name(job.name, job.uid)),
+        "type": "Opaque",
+        "immutable": True,
+        "stringData": {names.TOKEN_FILE: token},
+    }
+
+
+def agent_config_map(namespace: str, content: bytes, content_hash: str) -> Manifest:
+    """agent.pyz for all jobs of a namespace; no job owns it, and a new agent gets a new name."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": names.agent_config_name(content_hash),
+            "namespace": namespace,
+            "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY},
+        },
+        "immutable": True,
+        "binaryData": {names.AGENT_FILE: base64.b64encode(content).decode()},
+    }
+
+
+def network_policy(job: TrainingJob) -> Manifest:
+    """Into the pods: their peers on any port, the operator on the coordinator's. Out of them: anything."""
+    peers = {"matchLabels": names.job_labels(job.name)}
+    operator = {"matchLabels": {names.LABEL_COMPONENT: names.OPERATOR}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _owned(job, names.network_policy_name(job.name)),
+        "spec": {
+            "podSelector": peers,
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"from": [{"podSelector": peers}]},
+                {
+                    "from": [{"namespaceSelector": {}, "podSelector": operator}],
+                    "ports": [{"port": names.COORDINATOR_PORT}],
+                },
+            ],
+        },
+    }
+
+
+def disruption_budget(job: TrainingJob, role: str) -> Manifest:
+    """No running pod of the role is evicted: the job would lose the work of all. How many that are, its scale says."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": _owned(job, names.disruption_budget_name(job.name, role)),
+        "spec": {
+            "maxUnavailable": 0,
+            "selector": {"matchLabels": {**names.job_labels(job.name), names.LABEL_ROLE: role}},
+        },
+    }
+
+
+def _owned(job: TrainingJob, name: str) -> Manifest:
+    return {
+        "name": name,
+        "namespace": job.namespace,
+        "labels": names.job_labels(job.name),
+        "ownerReferences": [owner_reference(job)],
+    }
