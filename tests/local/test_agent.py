@@ -38,6 +38,12 @@ def test_every_rank_has_its_place_and_all_exit_0(job):
     assert [(end.code, end.termination) for end in ended] == [(0, wire.Termination(0))] * 2
 
 
+def test_a_template_chooses_the_network_interface(job):
+    show = "echo $NCCL_SOCKET_IFNAME $GLOO_SOCKET_IFNAME"
+    (ended,) = job.run(["sh", "-c", show], replicas=1, NCCL_SOCKET_IFNAME="ib0")
+    assert "[0] ib0 lo" in ended.stdout
+
+
 def test_nobody_exits_before_all_ranks_are_done(job):
     first, second = job.start(shell("[ $RANK = 0 ] || read line < gate; echo done"))
     os.mkfifo(job.folder / "gate")

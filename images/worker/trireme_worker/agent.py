@@ -171,11 +171,12 @@ class Agent:
             environ.AGENT_KEY: self._local.key,
             "PYTHONPATH": python_path(self._base),
         }
+        chosen = {key: self._base[key] for key in environ.INTERFACE_KEYS if self._base.get(key)}
         ranks = [place.rank for place in mine]
         self._output.say(f"generation {generation.number}: {len(generation.members)} pods, ranks {ranks} here")
         self._active = len(mine)
         self._processes.start(
-            self._command, {place.rank: common | environ.process_environment(place, meeting) for place in mine}
+            self._command, {place.rank: common | environ.process_environment(place, meeting) | chosen for place in mine}
         )
 
     async def _attend(self) -> Termination:

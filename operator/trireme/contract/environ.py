@@ -111,9 +111,14 @@ class Meeting:
     """Address and port where rank 0 serves torch's TCPStore."""
 
 
+INTERFACE_KEYS = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "HOROVOD_GLOO_IFACE")
+"""Network interface of a framework. A pod with several networks says which in its template, and that stays."""
+
+
 def process_environment(place: Place, meeting: Meeting) -> dict[str, str]:
     """The frameworks' variables of one process: Horovod 0.28 and torchrun's, whatever the backend."""
     return {
+        **dict.fromkeys(INTERFACE_KEYS, meeting.interface),
         GENERATION: str(meeting.generation),
         "RANK": str(place.rank),
         "WORLD_SIZE": str(place.size),
@@ -123,8 +128,6 @@ def process_environment(place: Place, meeting: Meeting) -> dict[str, str]:
         "GROUP_WORLD_SIZE": str(place.group_size),
         "MASTER_ADDR": meeting.master[0],
         "MASTER_PORT": str(meeting.master[1]),
-        "GLOO_SOCKET_IFNAME": meeting.interface,
-        "NCCL_SOCKET_IFNAME": meeting.interface,
         "HOROVOD_RANK": str(place.rank),
         "HOROVOD_SIZE": str(place.size),
         "HOROVOD_LOCAL_RANK": str(place.local_rank),
@@ -134,7 +137,6 @@ def process_environment(place: Place, meeting: Meeting) -> dict[str, str]:
         "HOROVOD_HOSTNAME": meeting.hostname,
         "HOROVOD_CONTROLLER": "gloo",
         "HOROVOD_CPU_OPERATIONS": "gloo",
-        "HOROVOD_GLOO_IFACE": meeting.interface,
         "HOROVOD_GLOO_RENDEZVOUS_ADDR": meeting.rendezvous[0],
         "HOROVOD_GLOO_RENDEZVOUS_PORT": str(meeting.rendezvous[1]),
     }

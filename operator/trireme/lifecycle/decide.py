@@ -101,7 +101,8 @@ def _finish(
     """The verdict is written before anything is cleaned up."""
     if not why:
         since = f" in {(now - status.start_time).total_seconds():.0f}s" if status.start_time else ""
-        why = f"{len(plan.pods)} pods, {sum(pod.slots for pod in plan.pods)} processes{since}"
+        processes = sum(pod.slots for pod in plan.pods)
+        why = f"{message.count(len(plan.pods), 'pod')}, {message.count(processes, 'process', 'processes')}{since}"
     changes = [(kind, True, reason), (conditions.RUNNING, False, kind)]
     if kind == conditions.SUCCEEDED:
         changes.insert(0, (conditions.SCHEDULED, True, "AllPodsPlaced"))

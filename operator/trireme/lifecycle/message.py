@@ -24,7 +24,7 @@ def pending(observed: Observed, desired: int) -> str:
             return f"Pending: waiting for pod {pod.name} of an earlier job to go"
         return f"Pending: pod {pod.name} exists already and belongs to something else: delete it, or rename the job"
     if observed.stale:
-        return f"Pending: replacing {len(observed.stale)} pods that an earlier spec made"
+        return f"Pending: replacing {count(len(observed.stale), 'pod')} that an earlier spec made"
     if observed.unschedulable:
         reason = scheduling_reason(observed.unschedulable[0].unschedulable)
         return f"Pending: {len(observed.unschedulable)}/{desired} unschedulable: {reason}"
@@ -45,6 +45,11 @@ def running(observed: Observed, desired: int) -> str:
     if observed.report is not None and observed.report.missing:
         return f"Running: waiting for {', '.join(observed.report.missing)} to join"
     return f"Running: {len(observed.running) + len(observed.succeeded)}/{desired} pods"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def scheduling_reason(message: str) -> str:

@@ -54,6 +54,6 @@ def test_pending_names_the_worst_problem_first() -> None:
         "Pending: 1/4 unschedulable: Insufficient nvidia.com/gpu",
         "Pending: pod digits-worker-1 exists already and belongs to something else: delete it, or rename the job",
         "Pending: waiting for pod digits-worker-1 of an earlier job to go",
-        "Pending: replacing 1 pods that an earlier spec made",
+        "Pending: replacing 1 pod that an earlier spec made",
         'Pending: the API server refuses a pod: pods "digits-worker-3" is forbidden: exceeded quota: team',
     ]
