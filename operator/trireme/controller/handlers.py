@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 CLOSING_SECONDS = 0.05
 """What aiohttp needs to close TLS connections after their session (its own advice)."""
 
+HEALTHY_SECONDS = 60.0
+"""kopf ran well for so long: what ended it is a new trouble."""
+
 Heard = Callable[[str | None, dict[str, Any]], object]
 
 
@@ -54,10 +57,12 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
 async def _operate(controller: Controller, settings: Settings) -> None:
     async with controller.running():
         log.info("operator up namespaces=%s", ",".join(settings.namespaces) or "all")
+        loop = asyncio.get_running_loop()
         failures = 0
         while True:
+            began = loop.time()
             await _watch_jobs(controller.heard, settings)
-            failures += 1
+            failures = 1 if loop.time() - began > HEALTHY_SECONDS else failures + 1
             seconds = backoff.delay(failures)
             log.warning("the watch of TrainingJobs ended; again in %.1f s", seconds)
             await asyncio.sleep(seconds)
@@ -93,10 +98,11 @@ async def _kopf(registry: kopf.OperatorRegistry, settings: Settings, stop: async
     stopping = asyncio.create_task(stop.wait())
     operator = asyncio.create_task(kopf.operator(registry=registry, settings=_kopf_settings(), **where))
     await asyncio.wait((operator, stopping), return_when=asyncio.FIRST_COMPLETED)
-    if not stop.is_set():
-        log.warning("kopf ended error=%r", operator.exception())
+    asked = stop.is_set()
     operator.cancel()
-    await asyncio.wait([operator])
+    (outcome,) = await asyncio.gather(operator, return_exceptions=True)
+    if not asked:
+        log.warning("kopf ended outcome=%r", outcome)
     await asyncio.sleep(CLOSING_SECONDS)
 
 
