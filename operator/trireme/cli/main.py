@@ -11,6 +11,9 @@ from trireme import __version__
 COMMANDS = {
     "run": "trireme.cli.run:run",
     "up": "trireme.cli.up:up",
+    "get": "trireme.cli.get:get",
+    "describe": "trireme.cli.describe:describe",
+    "logs": "trireme.cli.logs:logs",
     "validate": "trireme.cli.validate:validate",
     "plan": "trireme.cli.plan:plan",
     "crd": "trireme.cli.crd:crd",
@@ -42,6 +45,9 @@ def main() -> None:
         trireme run manifests/examples/digits-horovod.yaml
     Keep a small cluster up and use kubectl on it:
         trireme up
+    See the jobs of a cluster:
+        trireme get -w
+        trireme logs -f digits
     Look before you leap:
         trireme validate job.yaml
         trireme plan job.yaml

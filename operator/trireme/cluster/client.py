@@ -195,13 +195,20 @@ class Client:
         container: str | None = None,
         *,
         follow: bool = False,
+        timestamps: bool = False,
         tail_lines: int | None = None,
+        since_seconds: int | None = None,
+        since_time: str | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """A container's output in chunks, as it comes; None: the pod's only or default container.
 
-        With `follow` a silent container is waited for without limit.
+        With `follow` a silent container is waited for without limit. With `timestamps` each line begins with the time
+        when it was written (RFC 3339). `since_time` counts whole seconds, and one of the two at most may be given.
         """
-        query = {"container": container, "follow": follow or None, "tailLines": tail_lines}
+        query = {
+            "container": container, "follow": follow or None, "timestamps": timestamps or None,
+            "tailLines": tail_lines, "sinceSeconds": since_seconds, "sinceTime": since_time,
+        }  # fmt: skip
         request = Request("GET", PODS.path(namespace, pod, "log"), query, total_seconds=None)
         async with self._transport.open(request) as response:
             try:

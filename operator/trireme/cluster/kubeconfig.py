@@ -13,6 +13,7 @@ from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME
 from trireme.cluster.errors import BadKubeconfig
 
 DEFAULT = "~/.kube/config"
+OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 async def load(kubeconfig: Path | None, context: str | None) -> Configuration:
@@ -32,3 +33,16 @@ async def load(kubeconfig: Path | None, context: str | None) -> Configuration:
     except (config.ConfigException, yaml.YAMLError, TypeError, ValueError) as error:
         raise BadKubeconfig(f"{where}: {error}") from error
     return configuration
+
+
+def namespace(kubeconfig: Path | None, context: str | None) -> str:
+    """The namespace that the context names, in a pod the pod's own, else `default`. Raises BadKubeconfig."""
+    where = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or DEFAULT
+    if not any(os.path.exists(os.path.expanduser(part)) for part in where.split(os.pathsep)):
+        return OWN_NAMESPACE.read_text(encoding="utf-8") if OWN_NAMESPACE.exists() else "default"
+    try:
+        contexts, current = config.list_kube_config_contexts(where)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, yaml.YAMLError, TypeError, ValueError) as error:
+        raise BadKubeconfig(f"{where}: {error}") from error
+    chosen = next((each for each in contexts if each["name"] == context), current)
+    return chosen["context"].get("namespace") or "default"
