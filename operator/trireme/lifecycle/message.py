@@ -17,7 +17,7 @@ _COUNTED = re.compile(r"^(?P<count>\d+) (?P<reason>.+)$")
 
 def pending(observed: Observed, desired: int) -> str:
     if observed.refused:
-        return f"Pending: the API server refuses a pod: {observed.refused}"
+        return f"Pending: the API server refuses: {observed.refused}"
     if observed.foreign:
         pod = observed.foreign[0]
         if pod.deleting:

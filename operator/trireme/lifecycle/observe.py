@@ -74,6 +74,8 @@ def observe(plan: Plan, pods: Iterable[Pod], *, report: JobReport | None = None,
 def _bucket(pod: Pod, owner_uid: str) -> str:
     if pod.owner_uid != owner_uid:
         return "foreign"
+    if pod.terminated is not None and not pod.reason:  # the trainer decides, though a sidecar may still run
+        return "failed" if pod.terminated.exit_code else "succeeded"
     if pod.phase is PodPhase.SUCCEEDED:
         return "succeeded"
     if pod.phase is PodPhase.FAILED:

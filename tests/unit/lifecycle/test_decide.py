@@ -167,6 +167,14 @@ def test_cleanup(cleanup: str, gone: list[str]) -> None:
     assert [deletion.name for deletion in step(scene, waiting, *pods, at=9).delete] == gone
 
 
+def test_a_sidecar_neither_keeps_a_job_alive_nor_outlives_it() -> None:
+    scene = Scene()
+    pods = [scene.running(i, running=False, terminated=Terminated(0, "Completed")) for i in range(2)]
+    decision = step(scene, run(scene), *pods)
+    assert decision.status.phase == "Succeeded"
+    assert decision.delete == tuple(PodDeletion(pod.name, pod.uid) for pod in pods)
+
+
 @pytest.mark.parametrize("end", ["Succeeded", "Failed"])
 def test_terminal_is_terminal(end: str) -> None:
     scene = Scene()

@@ -55,5 +55,5 @@ def test_pending_names_the_worst_problem_first() -> None:
         "Pending: pod digits-worker-1 exists already and belongs to something else: delete it, or rename the job",
         "Pending: waiting for pod digits-worker-1 of an earlier job to go",
         "Pending: replacing 1 pod that an earlier spec made",
-        'Pending: the API server refuses a pod: pods "digits-worker-3" is forbidden: exceeded quota: team',
+        'Pending: the API server refuses: pods "digits-worker-3" is forbidden: exceeded quota: team',
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trireme.lifecycle.observe import Observed
-from trireme.lifecycle.pod import Pod
+from trireme.lifecycle.pod import Pod, PodPhase
 from trireme.spec.model import PodCleanup
 
 
@@ -11,7 +11,7 @@ def leftovers(observed: Observed, cleanup: PodCleanup) -> tuple[Pod, ...]:
     """Pods to delete; those that are being deleted already are not named again."""
     if cleanup is PodCleanup.NONE:
         return ()
-    going = observed.active
-    if cleanup is PodCleanup.ALL:
-        going += observed.succeeded + observed.failed
-    return tuple(pod for pod in going if not pod.deleting)
+    ended = observed.succeeded + observed.failed
+    if cleanup is PodCleanup.RUNNING:  # the trainer has ended, a sidecar may not have
+        ended = tuple(pod for pod in ended if pod.phase not in (PodPhase.SUCCEEDED, PodPhase.FAILED))
+    return tuple(pod for pod in observed.active + ended if not pod.deleting)
