@@ -153,7 +153,7 @@ def test_a_refused_pod_is_told_and_tried_again_later_not_at_once() -> None:
         async with asyncio.timeout(300):
             while it.api.writes.count("create pods digits-worker-0") < 4:
                 await it.turn()
-        assert it.message == "Pending: the API server refuses a pod: exceeded quota: gpus"
+        assert it.message == "Pending: the API server refuses: exceeded quota: gpus"
         assert asyncio.get_running_loop().time() >= 0.5 + 1 + 2
         assert it.api.writes.count("create services tj-digits") == 1
         it.api.refuse = lambda verb, resource: None
