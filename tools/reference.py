@@ -25,6 +25,36 @@ that an older template made are replaced. A later change of the template is igno
 with other settings, create another job.
 """
 
+SILENCE = f"""
+## Where the template is silent
+
+The pod template has the last word: what it says stays as it is written. Where it says nothing, a job's pods get this
+(docs/adr/0008 has the reasons).
+
+| what | by default | otherwise |
+|---|---|---|
+| each container's `securityContext` | Pod Security `restricted`: `runAsNonRoot: true`, \
+`allowPrivilegeEscalation: false`, `capabilities: {{drop: [ALL]}}`, `seccompProfile: {{type: RuntimeDefault}}` | \
+say the field in the container's or the pod's |
+| an image that runs as root, or names its user | does not start, and the status says so | \
+`runAsUser: 1000` (any number), or `runAsNonRoot: false` |
+| `{names.SHARED_MEMORY_MOUNT}` of the trainer | in memory, as large as the pod's memory limit, which it counts against | \
+mount a volume there; `hostIPC: true` keeps the node's |
+| ServiceAccount token | none | `automountServiceAccountToken: true` |
+| eviction of a running pod (drain, autoscaler) | waits for the job: a PodDisruptionBudget allows none, and the \
+annotation `{names.ANNOTATION_SAFE_TO_EVICT}` is `"false"` | say `"true"` there: no budget either |
+| connections into the pods | from pods of the job, and from the operator to port {names.COORDINATOR_PORT} | \
+a NetworkPolicy of yours lets more in; `spec.network.policy: None` lets everybody in |
+| connections out of the pods | all | a NetworkPolicy of yours |
+
+To drain a node before its jobs have ended, delete their budgets (`kubectl delete pdb -l {names.LABEL_JOB}=NAME`) or use
+`kubectl drain --disable-eviction`.
+
+The operator is recognised by the label `{names.LABEL_COMPONENT}: {names.OPERATOR}` on its pods, which the chart sets.
+One that runs outside of the cluster is not let in where a network plugin enforces the policies: the job trains, its
+progress stays unknown, and the status says that the coordinator does not answer.
+"""
+
 EXITS = """
 ## Exit codes
 
@@ -46,6 +76,7 @@ def text(crd: Schema) -> str:
             "\n## status\n\n| field | type | description |\n|---|---|---|\n",
             *(_row(path, _type(field), field["description"]) for path, field, _ in _walk(status, "status")),
             CHANGES,
+            SILENCE,
             EXITS,
             *_exits(),
         ]

@@ -130,3 +130,30 @@ async def test_a_successor_does_not_inherit_a_report(serve: Serve) -> None:
     assert poller.report(KEY) == REPORT
     poller.want(KEY, Target("second", "127.0.0.1", "token"))
     assert poller.report(KEY) is None
+
+
+async def test_a_coordinator_that_cannot_be_reached_is_silent_until_it_answers(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 0.0)
+    answers, changes = asyncio.Event(), Changes()
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=codec.encode(REPORT)) if answers.is_set() else web.Response(status=503)
+
+    await serve(answer)
+    async with Poller(changes, seconds=0.01, concurrency=2) as poller:
+        poller.want(KEY, TARGET)
+        assert not poller.silent(KEY)
+        task = asyncio.create_task(poller.run())
+        found = []
+        for _ in range(2):
+            await asyncio.wait_for(changes.event.wait(), 5)
+            changes.event.clear()
+            found.append((poller.silent(KEY), poller.report(KEY)))
+            answers.set()
+        task.cancel()
+        await asyncio.wait([task])
+        poller.drop(KEY)
+        assert not poller.silent(KEY)
+    assert (found, changes.keys) == ([(True, None), (False, REPORT)], [KEY, KEY])

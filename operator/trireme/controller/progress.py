@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 ANSWER_SECONDS = 2.0
+SILENT_SECONDS = 30.0
+"""A coordinator needs some seconds to start; one that does not answer for so long cannot be reached."""
 ANSWER_MAX = 64 * 1024
 """Bytes of a report; a longer one is not ours."""
 
@@ -31,29 +33,42 @@ class Target:
     token: str
 
 
+@dataclass
+class _Asked:
+    target: Target
+    report: wire.JobReport | None = None
+    missing_since: float | None = None
+    """When the first of the questions in a row that had no answer was asked, on the loop's clock."""
+    silent: bool = False
+
+
 class Poller:
-    """`changed` is called with the key of a job whose report is another than before."""
+    """`changed` is called with the key of a job of which there is news: another report, silence, an answer again."""
 
     def __init__(self, changed: Callable[[Key], None], *, seconds: float, concurrency: int) -> None:
         self._changed = changed
         self._seconds = seconds
         self._slots = asyncio.Semaphore(concurrency)
-        self._targets: dict[Key, Target] = {}
-        self._reports: dict[Key, wire.JobReport] = {}
+        self._asked: dict[Key, _Asked] = {}
         self._session: aiohttp.ClientSession | None = None
 
     def want(self, key: Key, target: Target) -> None:
-        if self._targets.get(key) != target:
-            self._targets[key] = target
-            self._reports.pop(key, None)
+        asked = self._asked.get(key)
+        if asked is None or asked.target != target:
+            self._asked[key] = _Asked(target)
 
     def drop(self, key: Key) -> None:
-        self._targets.pop(key, None)
-        self._reports.pop(key, None)
+        self._asked.pop(key, None)
 
     def report(self, key: Key) -> wire.JobReport | None:
         """The coordinator's last word."""
-        return self._reports.get(key)
+        asked = self._asked.get(key)
+        return asked.report if asked else None
+
+    def silent(self, key: Key) -> bool:
+        """Whether the coordinator has not answered for SILENT_SECONDS."""
+        asked = self._asked.get(key)
+        return asked is not None and asked.silent
 
     async def __aenter__(self) -> Poller:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
@@ -69,18 +84,23 @@ class Poller:
     async def run(self) -> None:
         """Until cancelled: one round over all jobs, then a pause."""
         while True:
-            await asyncio.gather(*(self._ask(key, target) for key, target in self._targets.items()))
+            await asyncio.gather(*(self._ask(key, asked) for key, asked in self._asked.items()))
             await asyncio.sleep(self._seconds)
 
-    async def _ask(self, key: Key, target: Target) -> None:
+    async def _ask(self, key: Key, asked: _Asked) -> None:
+        before = asked.report, asked.silent
+        asked_at = asyncio.get_running_loop().time()
         try:
             async with self._slots:
-                report = codec.decode(wire.JobReport, await self._fetch(target))
+                asked.report = codec.decode(wire.JobReport, await self._fetch(asked.target))
         except (aiohttp.ClientError, TimeoutError, OSError, codec.BadMessage) as error:
-            log.debug("no report job=%s/%s address=%s error=%r", *key, target.address, error)
-            return
-        if self._targets.get(key) == target and self._reports.get(key) != report:
-            self._reports[key] = report
+            log.debug("no report job=%s/%s address=%s error=%r", *key, asked.target.address, error)
+            if asked.missing_since is None:
+                asked.missing_since = asked_at
+            asked.silent = asked_at - asked.missing_since >= SILENT_SECONDS
+        else:
+            asked.missing_since, asked.silent = None, False
+        if self._asked.get(key) is asked and (asked.report, asked.silent) != before:
             self._changed(key)
 
     async def _fetch(self, target: Target) -> bytes:

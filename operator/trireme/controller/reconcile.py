@@ -68,7 +68,8 @@ class Reconciler:
         if parsed.plan is None:
             said = rejected(parsed.generation, status, parsed.errors, self.now())
             return Decision(said, delete=tuple(_at_work(pods, memory.uid)))
-        observed = observe(parsed.plan, pods, report=self.poller.report(key), refused=memory.refused)
+        report, silent = self.poller.report(key), self.poller.silent(key)
+        observed = observe(parsed.plan, pods, report=report, silent=silent, refused=memory.refused)
         return decide(parsed.plan, observed, status, self.now())
 
     def _memory(self, key: Key, job: Job) -> Memory:

@@ -13,6 +13,8 @@ _NODES_AVAILABLE = re.compile(
     r"^\d+/\d+ nodes are available: (?P<reasons>.*?)(?:\. (?:preemption|no new claims).*)?\.?$"
 )
 _COUNTED = re.compile(r"^(?P<count>\d+) (?P<reason>.+)$")
+_WHICH_POD = re.compile(r" \(pod: .*\)$")
+_ROOT_WAY_OUT = "set runAsUser in the template's securityContext, or runAsNonRoot: false to allow root"
 
 
 def pending(observed: Observed, desired: int) -> str:
@@ -38,13 +40,18 @@ def pending(observed: Observed, desired: int) -> str:
 
 def blocked(pod: Pod) -> str:
     detail = f": {pod.waiting_message}" if pod.waiting_message else ""
+    if "runAsNonRoot" in detail:  # the kubelet's `container has runAsNonRoot and image ... (pod: ...)`
+        detail = f"{_WHICH_POD.sub('', detail)}: {_ROOT_WAY_OUT}"
     return f"{names.pod_label(pod.role, pod.index)}: {pod.waiting_reason}{detail}"[:300]
 
 
 def running(observed: Observed, desired: int) -> str:
+    pods = f"Running: {len(observed.running) + len(observed.succeeded)}/{desired} pods"
+    if observed.silent:
+        return f"{pods}; no progress is known: the coordinator does not answer the operator"
     if observed.report is not None and observed.report.missing:
         return f"Running: waiting for {', '.join(observed.report.missing)} to join"
-    return f"Running: {len(observed.running) + len(observed.succeeded)}/{desired} pods"
+    return pods
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -32,6 +32,8 @@ class Observed:
     """Across the buckets: our pods that another plan made, and those that the plan does not have."""
     report: JobReport | None = None
     """The coordinator's last word."""
+    silent: bool = False
+    """It does not answer the operator."""
     refused: str = ""
     """Why the API server refused a pod, in its words."""
 
@@ -46,7 +48,9 @@ class Observed:
         return len(self.absent) + len(self.foreign) + len(self.unschedulable) + sum(not p.node for p in self.starting)
 
 
-def observe(plan: Plan, pods: Iterable[Pod], *, report: JobReport | None = None, refused: str = "") -> Observed:
+def observe(
+    plan: Plan, pods: Iterable[Pod], *, report: JobReport | None = None, silent: bool = False, refused: str = ""
+) -> Observed:
     """`pods` are all that carry the job's label, in any order."""
     by_name = {pod.name: pod for pod in pods}
     buckets: dict[str, list[Pod]] = {}
@@ -66,6 +70,7 @@ def observe(plan: Plan, pods: Iterable[Pod], *, report: JobReport | None = None,
         absent=tuple(absent),
         stale=tuple(stale),
         report=report,
+        silent=silent,
         refused=refused,
         **{name: tuple(found) for name, found in buckets.items()},
     )

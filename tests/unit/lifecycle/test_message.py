@@ -1,5 +1,6 @@
 import pytest
 from support.scenes import Scene
+from trireme.contract.wire import JobReport, Phase
 from trireme.lifecycle import message
 from trireme.lifecycle.observe import observe
 
@@ -56,4 +57,38 @@ def test_pending_names_the_worst_problem_first() -> None:
         "Pending: waiting for pod digits-worker-1 of an earlier job to go",
         "Pending: replacing 1 pod that an earlier spec made",
         'Pending: the API server refuses: pods "digits-worker-3" is forbidden: exceeded quota: team',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            'container has runAsNonRoot and image will run as root (pod: "digits-worker-0_team(1)", container: main)',
+            "container has runAsNonRoot and image will run as root",
+        ),
+        (
+            "container has runAsNonRoot and image has non-numeric user (app), cannot verify user is non-root "
+            '(pod: "digits-worker-0_team(1-2)", container: trainer)',
+            "container has runAsNonRoot and image has non-numeric user (app), cannot verify user is non-root",
+        ),
+    ],
+    ids=["root", "a-name"],
+)
+def test_an_image_that_runs_as_root_is_told_the_way_out(said: str, told: str) -> None:
+    pod = Scene().pod(0, node="n", waiting_reason="CreateContainerConfigError", waiting_message=said)
+    assert message.blocked(pod) == (
+        f"worker-0: CreateContainerConfigError: {told}: "
+        "set runAsUser in the template's securityContext, or runAsNonRoot: false to allow root"
+    )
+
+
+def test_a_silent_coordinator_is_told() -> None:
+    scene = Scene()
+    pods = [scene.running(0), scene.running(1)]
+    report = JobReport(Phase.FORMING, 0, missing=("worker-1",))
+    lines = [message.running(observe(scene.plan, pods, report=report, silent=silent), 2) for silent in (False, True)]
+    assert lines == [
+        "Running: waiting for worker-1 to join",
+        "Running: 2/2 pods; no progress is known: the coordinator does not answer the operator",
     ]
