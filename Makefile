@@ -38,7 +38,7 @@ run: $(READY) ## Train JOB (default: the Horovod digits example) on the pocket c
 
 .PHONY: test
 test: lint verify ## Everything that CI checks: lint, types, layers, generated files, all tests
-	@$(PYTEST) tests
+	@$(PYTEST) tests -n 2 --dist worksteal
 
 .PHONY: unit
 unit: $(READY) ## The unit tests alone (seconds)
