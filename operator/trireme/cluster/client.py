@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 
 from trireme.cluster.errors import Unreachable
+from trireme.cluster.fence import Fence
 from trireme.cluster.resources import PODS, Resource
 from trireme.cluster.throttle import Throttle
 from trireme.cluster.transport import BROKEN, Request, Transport, unreachable
@@ -33,20 +35,26 @@ MERGE_PATCH = "application/merge-patch+json"
 class Client:
     """Every method raises ApiError; Unreachable is the one without an answer."""
 
-    def __init__(self, transport: Transport, writes: Throttle) -> None:
+    def __init__(self, transport: Transport, writes: Throttle, fence: Fence | None = None) -> None:
         self._transport = transport
         self._writes = writes
+        self._fence = fence
 
     @classmethod
     async def connect(
-        cls, kubeconfig: Path | None = None, context: str | None = None, *, writes: Throttle | None = None
+        cls,
+        kubeconfig: Path | None = None,
+        context: str | None = None,
+        *,
+        writes: Throttle | None = None,
+        fence: Fence | None = None,
     ) -> Client:
         """The cluster of `kubeconfig`, else of KUBECONFIG, ~/.kube/config, the pod's service account.
 
-        Nothing is sent yet. Raises BadKubeconfig.
+        With a `fence` every write raises Fenced while that is closed. Nothing is sent yet. Raises BadKubeconfig.
         """
         throttle = writes or Throttle(rate=1000, burst=1000, concurrency=100)
-        return cls(await Transport.connect(kubeconfig, context), throttle)
+        return cls(await Transport.connect(kubeconfig, context), throttle, fence)
 
     async def __aenter__(self) -> Client:
         return self
@@ -218,7 +226,8 @@ class Client:
                 raise unreachable(request, error) from error
 
     async def _write(self, request: Request) -> bytes:
-        async with self._writes:
+        fence = self._fence.crossing() if self._fence is not None else contextlib.nullcontext()
+        async with self._writes, fence:  # in this order: nothing is waited for between the fence and the sending
             return await self._transport.send(request)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong between us and an API server, as two nouns: it answered no, or it did not answer."""
+"""What can go wrong between us and an API server: it answered no, it did not answer, or we must not ask."""
 
 from __future__ import annotations
 
@@ -66,6 +66,13 @@ class Unreachable(ApiError):
 
     def __init__(self, request: str, why: str) -> None:
         super().__init__(request, 0, "Unreachable", why)
+
+
+class Fenced(ApiError):
+    """A write that was not sent, or was given up: others may write by now (Fence)."""
+
+    def __init__(self) -> None:
+        super().__init__("write", 0, "Fenced", "leadership is lost, or may be by now")
 
 
 class BadKubeconfig(OSError):
