@@ -38,7 +38,7 @@ The pod template has the last word: what it says stays as it is written. Where i
 say the field in the container's or the pod's |
 | an image that runs as root, or names its user | does not start, and the status says so | \
 `runAsUser: 1000` (any number), or `runAsNonRoot: false` |
-| `{names.SHARED_MEMORY_MOUNT}` of the trainer | in memory, as large as the pod's memory limit, which it counts against | \
+| `{names.SHARED_MEMORY_MOUNT}` of the trainer | in memory, as large as the pod's memory limit, and part of it | \
 mount a volume there; `hostIPC: true` keeps the node's |
 | ServiceAccount token | none | `automountServiceAccountToken: true` |
 | eviction of a running pod (drain, autoscaler) | waits for the job: a PodDisruptionBudget allows none, and the \

@@ -218,6 +218,14 @@ BAD: dict[str, tuple[Any, list[str]]] = {
         job("spec", "cleanup", value="All"),
         ['spec.cleanup: must be a mapping, got the string "All"'],
     ),
+    "a network policy that is not ours": (
+        job("spec", "network", value={"policy": "Namespace"}),
+        ['spec.network.policy: must be JobOnly or None, got the string "Namespace"'],
+    ),
+    "a network policy without its name": (
+        job("spec", "network", value="JobOnly"),
+        ['spec.network: must be a mapping, got the string "JobOnly"'],
+    ),
     "no template": (job("spec", "worker", value={}), ["spec.worker.template: is required"]),
     "template is a list": (
         job("spec", "worker", "template", value=[]),

@@ -89,11 +89,17 @@ BAD: dict[str, tuple[Any, list[str]]] = {
         ],
     ),
     "volumes of the operator, and one twice": (
-        in_pod("volumes", value=[{"name": n, "emptyDir": {}} for n in ("trireme-agent", "trireme-token", "a", "a")]),
+        in_pod(
+            "volumes",
+            value=[
+                {"name": name, "emptyDir": {}} for name in ("trireme-agent", "trireme-token", "trireme-shm", "a", "a")
+            ],
+        ),
         [
             f"{POD}.volumes[0].name: is the operator's own; choose another name",
             f"{POD}.volumes[1].name: is the operator's own; choose another name",
-            f'{POD}.volumes[3].name: "a" is already at {POD}.volumes[2].name',
+            f"{POD}.volumes[2].name: is the operator's own; choose another name",
+            f'{POD}.volumes[4].name: "a" is already at {POD}.volumes[3].name',
         ],
     ),
     "mounts of the operator": (
