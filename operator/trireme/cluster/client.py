@@ -15,7 +15,7 @@ from trireme.cluster.errors import Unreachable
 from trireme.cluster.fence import Fence
 from trireme.cluster.resources import PODS, Resource
 from trireme.cluster.throttle import Throttle
-from trireme.cluster.transport import BROKEN, Request, Transport, unreachable
+from trireme.cluster.transport import BROKEN, Answered, Request, Transport, nobody_counts, unreachable
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +48,20 @@ class Client:
         *,
         writes: Throttle | None = None,
         fence: Fence | None = None,
+        answered: Answered = nobody_counts,
     ) -> Client:
         """The cluster of `kubeconfig`, else of KUBECONFIG, ~/.kube/config, the pod's service account.
 
         With a `fence` every write raises Fenced while that is closed. Nothing is sent yet. Raises BadKubeconfig.
         """
         throttle = writes or Throttle(rate=1000, burst=1000, concurrency=100)
-        return cls(await Transport.connect(kubeconfig, context), throttle, fence)
+        transport = await Transport.connect(kubeconfig, context)
+        transport.answered = answered
+        return cls(transport, throttle, fence)
+
+    def apart(self, writes: Throttle) -> Client:
+        """Another client over the same connections: its writes are behind no fence, and nobody else waits for them."""
+        return Client(self._transport, writes)
 
     async def __aenter__(self) -> Client:
         return self

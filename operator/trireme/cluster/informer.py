@@ -52,7 +52,9 @@ class Informer(Generic[R]):
         namespace: str | None = None,
         label_selector: str | None = None,
         field_selector: str | None = None,
+        told: Callable[[str], None] = lambda kind: None,
     ) -> None:
+        """`told` is called with the type of each event of the watch (`ADDED`, `BOOKMARK`, ...)."""
         self._client = client
         self._resource = resource
         self._decode = decode
@@ -61,6 +63,7 @@ class Informer(Generic[R]):
         self._namespace = namespace
         self._labels = label_selector
         self._fields = field_selector
+        self._told = told
         self._records: dict[Key, R] = {}
         self._by_key: dict[Key, dict[Key, R]] = {}
         self._version = ""
@@ -130,6 +133,7 @@ class Informer(Generic[R]):
         async with contextlib.aclosing(events):
             async for line in events:
                 event = _events.decode(line)
+                self._told(event.type)
                 if event.type == "ERROR":
                     raise _in_stream(self._resource, event.object)
                 if event.type == "BOOKMARK":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from trireme.cluster import backoff
@@ -13,7 +15,10 @@ K = TypeVar("K")
 class WorkQueue(Generic[K]):
     """`get` a key, handle it, then `done`. A key added while it is being handled comes again afterwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, waited: Callable[[float], None] = lambda seconds: None) -> None:
+        """`waited` is told of each key that is taken how many seconds it was due."""
+        self._waited = waited
+        self._since: dict[K, float] = {}
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._wanted: set[K] = set()
         """Keys to be handled: waiting in `_ready`, or added again while at work."""
@@ -29,6 +34,7 @@ class WorkQueue(Generic[K]):
         if key in self._wanted:
             return
         self._wanted.add(key)
+        self._since[key] = time.perf_counter()
         if key not in self._working:
             self._ready.put_nowait(key)
 
@@ -57,6 +63,7 @@ class WorkQueue(Generic[K]):
         key = await self._ready.get()
         self._wanted.discard(key)
         self._working.add(key)
+        self._waited(time.perf_counter() - self._since.pop(key))
         return key
 
     def done(self, key: K) -> None:

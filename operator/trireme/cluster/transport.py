@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,14 @@ class Request:
         return f"{self.path}?{text}" if text else self.path
 
 
+Answered = Callable[[Request, int, float], None]
+"""Called for each answer: the request, the HTTP status (0: there was none), and the seconds to the answer's head."""
+
+
+def nobody_counts(request: Request, status: int, seconds: float) -> None:
+    """The default."""
+
+
 class Transport:
     """One connection pool."""
 
@@ -67,6 +76,7 @@ class Transport:
         self._configuration = configuration
         self._source = (kubeconfig_path, context)
         self._renewing = asyncio.Lock()
+        self.answered: Answered = nobody_counts
         self._rest = RESTClientObject(configuration)
 
     @classmethod
@@ -119,13 +129,16 @@ class Transport:
             total=request.total_seconds, sock_connect=CONNECT_SECONDS, sock_read=request.silence_seconds
         )
         url = self._configuration.host + request.url
+        began = time.perf_counter()
         try:
             answer = await self._rest.request(  # type: ignore[no-untyped-call]
                 request.method, url, headers=headers, body=request.body, _request_timeout=limits
             )
         except BROKEN as error:
+            self.answered(request, 0, time.perf_counter() - began)
             raise unreachable(request, error) from error
         response: aiohttp.ClientResponse = answer.response
+        self.answered(request, response.status, time.perf_counter() - began)
         return response
 
     async def _credentials(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from trireme import __version__
+from trireme.cluster.transport import Request
 from trireme.contract import exits
 from trireme.controller.jobs import Job
 from trireme.lifecycle import conditions
@@ -112,8 +113,8 @@ class Metrics:
     def waited(self, seconds: float) -> None:
         self._queue_wait.observe(seconds)
 
-    def answered(self, method: str, path: str, watch: bool, status: int, seconds: float) -> None:
-        self._requests.labels(*verb_and_resource(method, path, watch), str(status)).observe(seconds)
+    def answered(self, request: Request, status: int, seconds: float) -> None:
+        self._requests.labels(*verb_and_resource(request), str(status)).observe(seconds)
 
     def heard(self, resource: str) -> Callable[[str], None]:
         """A function to call with the type of each watch event; looked up once, not at each event."""
@@ -163,15 +164,15 @@ def ended(before: JobStatus, after: JobStatus) -> str | None:
     return failed.reason if failed.reason in FAILURE_REASONS else OTHER
 
 
-def verb_and_resource(method: str, path: str, watch: bool) -> tuple[str, str]:
+def verb_and_resource(request: Request) -> tuple[str, str]:
     """`("list", "pods")` for GET /api/v1/namespaces/a/pods; subresources are named `pods/status`."""
-    parts = path.split("/")[3 if path.startswith("/api/") else 4 :]
+    parts = request.path.split("/")[3 if request.path.startswith("/api/") else 4 :]
     if len(parts) > 2 and parts[0] == "namespaces":
         parts = parts[2:]
     resource = "/".join(parts[::2])
-    if method != "GET":
-        return _VERBS.get(method, method.lower()), resource
-    return ("watch" if watch else "get" if len(parts) > 1 else "list"), resource
+    if request.method != "GET":
+        return _VERBS.get(request.method, request.method.lower()), resource
+    return ("watch" if request.query.get("watch") else "get" if len(parts) > 1 else "list"), resource
 
 
 def _since_submission(job: Job, now: datetime) -> float:

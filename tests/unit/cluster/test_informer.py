@@ -155,3 +155,25 @@ def test_a_watch_that_ends_at_once_each_time_makes_no_busy_loop() -> None:
 def test_an_event_that_cannot_be_read_leads_to_a_new_list() -> None:
     script = Script([[page(1)], [page(4, thing("a", 3))]], [[b'{"type":"ADDED","object":{"metadata":{']])
     assert follow(script) == ({"g": ["a@3"]}, ["g"])
+
+
+def test_it_tells_the_type_of_each_event_of_the_watch() -> None:
+    told: list[str] = []
+    bookmark = event("BOOKMARK", {"metadata": {"resourceVersion": "9"}})
+    script = Script([[page(1, thing("a", 1))]], [[event("MODIFIED", thing("a", 2)), bookmark]])
+
+    async def main() -> None:
+        informer: Informer[Thing] = Informer(
+            script,  # type: ignore[arg-type]
+            PODS,
+            decode=decode,
+            key=lambda it: (it.namespace, it.group),
+            changed=lambda key: None,
+            told=told.append,
+        )
+        task = asyncio.create_task(informer.run())
+        await asyncio.sleep(100)
+        task.cancel()
+
+    warped(main())
+    assert told == ["MODIFIED", "BOOKMARK"]

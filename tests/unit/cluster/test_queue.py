@@ -88,3 +88,16 @@ def test_a_key_that_keeps_failing_comes_ever_later_until_it_succeeds() -> None:
         assert queue.retry("a") <= 0.2
 
     warped(main())
+
+
+def test_it_tells_how_long_each_key_was_due() -> None:
+    async def main() -> None:
+        waits: list[float] = []
+        queue: WorkQueue[str] = WorkQueue(waits.append)
+        queue.add("a")
+        queue.add("a")
+        queue.add("b")
+        assert [await queue.get(), await queue.get()] == ["a", "b"]
+        assert [0 <= wait < 60 for wait in waits] == [True, True]
+
+    warped(main())

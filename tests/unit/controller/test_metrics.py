@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
+from trireme.cluster.transport import Request
 from trireme.controller.metrics import Metrics, ended, jobs_by_phase, stages, verb_and_resource
 from trireme.lifecycle.conditions import condition
 from trireme.spec.status import JobStatus, Progress
@@ -92,7 +93,7 @@ def test_every_phase_is_counted_also_those_nobody_is_in() -> None:
 def test_requests_are_told_apart_by_verb_and_resource_alone(
     method: str, path: str, watch: bool, expected: tuple[str, str]
 ) -> None:
-    assert verb_and_resource(method, path, watch) == expected
+    assert verb_and_resource(Request(method, path, {"watch": watch or None})) == expected
 
 
 def test_what_happened_is_what_prometheus_reads() -> None:
@@ -107,7 +108,7 @@ def test_what_happened_is_what_prometheus_reads() -> None:
     with metrics.reconciling() as outcome:
         outcome("retry")
     metrics.waited(0.25)
-    metrics.answered("POST", "/api/v1/namespaces/team/pods", False, 201, 0.125)
+    metrics.answered(Request("POST", "/api/v1/namespaces/team/pods"), 201, 0.125)
     metrics.heard("pods")("ADDED")
     metrics.heard("pods")("NONSENSE")
     read = samples(metrics)
