@@ -87,8 +87,9 @@ class Metrics:
         depth = Gauge("trireme_queue_depth", "Jobs that wait to be reconciled.", registry=self.registry)
         depth.set_function(queued)
 
-    def first_pod(self, job: Job) -> None:
-        self._launch.labels(FIRST_POD).observe(_since_submission(job, datetime.now(UTC)))
+    def first_pod(self, job: Job, created_at: float) -> None:
+        """`created_at`: Unix time, by the API server's clock as the job's own."""
+        self._launch.labels(FIRST_POD).observe(_since_submission(job, datetime.fromtimestamp(created_at, UTC)))
 
     def told(self, job: Job, before: JobStatus, after: JobStatus) -> None:
         """A status was written."""

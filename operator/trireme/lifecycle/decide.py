@@ -65,7 +65,7 @@ def _launch(plan: Plan, observed: Observed, status: JobStatus, now: datetime) ->
     return Decision(
         _say(
             status, plan.job.generation, now, PENDING, text,
-            (conditions.SCHEDULED, placed, reason), (conditions.RUNNING, False, "PodsPending"),
+            (conditions.SCHEDULED, placed, reason), (conditions.RUNNING, False, message.pending_reason(observed)),
         ),
         delete=_deletions(pod for pod in observed.stale if not pod.deleting),
         create=observed.absent,

@@ -38,6 +38,19 @@ def pending(observed: Observed, desired: int) -> str:
     return f"Pending: {up}/{desired} pods run"
 
 
+def pending_reason(observed: Observed) -> str:
+    """What `pending` says, in one CamelCase word for conditions and Events; PodsPending: nothing is wrong."""
+    if observed.refused:
+        return "Refused"
+    if observed.foreign:
+        return "PodsPending" if observed.foreign[0].deleting else "NameTaken"
+    if observed.stale:
+        return "PodsPending"
+    if observed.unschedulable:
+        return "Unschedulable"
+    return observed.blocked[0].waiting_reason if observed.blocked else "PodsPending"
+
+
 def blocked(pod: Pod) -> str:
     detail = f": {pod.waiting_message}" if pod.waiting_message else ""
     if "runAsNonRoot" in detail:  # the kubelet's `container has runAsNonRoot and image ... (pod: ...)`

@@ -100,7 +100,7 @@ def test_what_happened_is_what_prometheus_reads() -> None:
     metrics = Metrics(process=False)
     metrics.watch_jobs(lambda: [job(phase="Failed")], lambda: 3)
     metrics.leader.set(1)
-    metrics.first_pod(job())
+    metrics.first_pod(job(), NOW.timestamp())
     metrics.told(job(), NEW, RUNS)
     metrics.told(job(), RUNS, finished("Failed", "OOMKilled"))
     with metrics.reconciling():

@@ -37,8 +37,8 @@ def test_pending_names_the_worst_problem_first() -> None:
     stranger = scene.pod(1, owner_uid="other")
     earlier = scene.pod(1, owner_uid="other", deleting=True)
     fine = [scene.running(0), scene.pod(1, waiting_reason="ContainerCreating")]
-    lines = [
-        message.pending(observe(scene.plan, pods, refused=refused), 4)
+    scenes = [
+        observe(scene.plan, pods, refused=refused)
         for pods, refused in [
             (fine, ""),
             ([*fine, image], ""),
@@ -49,7 +49,7 @@ def test_pending_names_the_worst_problem_first() -> None:
             (fine, 'pods "digits-worker-3" is forbidden: exceeded quota: team'),
         ]
     ]
-    assert lines == [
+    assert [message.pending(observed, 4) for observed in scenes] == [
         "Pending: 1/4 pods run",
         'worker-2: ImagePullBackOff: Back-off pulling image "x"',
         "Pending: 1/4 unschedulable: Insufficient nvidia.com/gpu",
@@ -58,6 +58,9 @@ def test_pending_names_the_worst_problem_first() -> None:
         "Pending: replacing 1 pod that an earlier spec made",
         'Pending: the API server refuses: pods "digits-worker-3" is forbidden: exceeded quota: team',
     ]
+    assert [message.pending_reason(observed) for observed in scenes] == [
+        "PodsPending", "ImagePullBackOff", "Unschedulable", "NameTaken", "PodsPending", "PodsPending", "Refused",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
