@@ -112,6 +112,24 @@ def test_piped_output_is_plain_lines_with_the_logs(desk: Desk) -> None:
     assert "\x1b" not in out
 
 
+def test_a_long_reason_stays_on_its_line(desk: Desk) -> None:
+    reason = "a reason of many words " * 8
+    _, out, _ = desk("run", desk.job("python3", "-c", f"raise SystemExit({reason!r})"))
+    assert f"trireme: Failed: worker-0, rank 0: exit code 1: {reason.strip()}" in out.splitlines()
+
+
+def test_of_several_containers_the_trainers_log_is_shown(desk: Desk) -> None:
+    path = Path(desk.job("sh", "-c", "sleep 0.5; echo trained"))
+    job = json.loads(path.read_text())
+    sidecar = {"name": "sidecar", "image": "img", "command": ["sh", "-c", "echo beside; sleep 600"]}
+    job["spec"]["worker"]["template"]["spec"]["containers"].insert(0, sidecar)
+    path.write_text(json.dumps(job))
+    code, out, err = desk("run", str(path))
+    assert code == 0, err
+    assert "[0] trained" in out.splitlines()
+    assert "beside" not in out
+
+
 def test_a_script_that_raises_names_its_rank(desk: Desk) -> None:
     script = "import os\nif os.environ['RANK'] == '1': raise ValueError('boom')\nimport time; time.sleep(60)"
     code, out, err = desk("run", desk.job("python3", "-c", script, replicas=2), "-o", "json")

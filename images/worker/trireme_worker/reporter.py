@@ -51,7 +51,6 @@ class Reporter:
         self._changed = threading.Event()
         self._lock = threading.Lock()
         self._sending = threading.Lock()
-        self._sending = threading.Lock()
         self._thread: threading.Thread | None = None
         if not url:
             _log.info("not inside a Trireme job: progress goes nowhere")

@@ -63,7 +63,8 @@ class Display:
         message = status.get("message", "")
         if message and message != self._said:
             self._said = message
-            self._console.print(Text(f"trireme: {message}", style=STYLES.get(status.get("phase", ""), "")))
+            line = Text(f"trireme: {message}", style=STYLES.get(status.get("phase", ""), ""))
+            self._console.print(line, soft_wrap=True)
 
 
 def progress_line(progress: dict[str, Any]) -> str:

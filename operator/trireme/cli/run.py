@@ -19,6 +19,7 @@ from trireme.cli.display import Display, summary
 from trireme.cli.errors import FAILED, INTERRUPTED, JobFailed, NotTried, invalid_is_failed
 from trireme.cli.files import JOB_FILE, JobFile, read
 from trireme.cli.output import emit
+from trireme.cli.ranks import trainer_container
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import TRAINING_JOBS, of_object
@@ -150,7 +151,8 @@ class Followers:
         for index in range(status["workers"]["desired"] if "workers" in status else 0):
             pod = names.pod_name(job["metadata"]["name"], names.ROLE_WORKER, index)
             if pod not in self._tasks:
-                self._tasks[pod] = asyncio.create_task(self._copy(job["metadata"]["namespace"], pod))
+                copy = self._copy(job["metadata"]["namespace"], pod, trainer_container(job))
+                self._tasks[pod] = asyncio.create_task(copy)
 
     async def drain(self) -> None:
         if self._tasks:
@@ -158,10 +160,10 @@ class Followers:
             for task in late:
                 task.cancel()
 
-    async def _copy(self, namespace: str, pod: str) -> None:
+    async def _copy(self, namespace: str, pod: str, container: str | None) -> None:
         rest = b""
         try:
-            async for chunk in self._client.logs(namespace, pod, None, follow=True):
+            async for chunk in self._client.logs(namespace, pod, container, follow=True):
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     self._display.log(line.decode(errors="replace"))
