@@ -1,0 +1,65 @@
+"""`trireme logs` on the pocket cluster: real processes write, the command shows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trireme.cluster.resources import TRAINING_JOBS
+from trireme.contract import names
+from trireme.pocket.cluster import PocketCluster
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 60
+STEPS = """
+import os, sys, time
+for step in range(5):
+    print("step", step, flush=True)
+    time.sleep(0.2)
+sys.exit(int(os.environ["RANK"]) == 1 and {code})
+"""
+
+
+def job(code: int) -> dict[str, Any]:
+    container = {"name": "trainer", "image": "img", "command": ["python3", "-c", STEPS.format(code=code)]}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {"name": "talk"},
+        "spec": {"worker": {"replicas": 2, "template": {"spec": {"containers": [container]}}}},
+    }
+
+
+async def trireme(kubeconfig: Path, *arguments: str) -> tuple[int | None, list[str], list[str]]:
+    """Exit code and the lines of output and errors."""
+    environ = {**os.environ, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "trireme.cli", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environ,
+    )  # fmt: skip
+    async with asyncio.timeout(SECONDS):
+        out, error = await process.communicate()
+    return process.returncode, out.decode().splitlines(), error.decode().splitlines()
+
+
+@pytest.mark.parametrize(("code", "end"), [(0, "Succeeded: 2 pods"), (3, "Failed: worker-1, rank 1: exit code 3")])
+async def test_logs_are_followed_from_before_the_start_to_the_end(tmp_path: Path, code: int, end: str) -> None:
+    async with PocketCluster(tmp_path / "cluster") as cluster, cluster.client() as client:
+        await client.create(TRAINING_JOBS, "default", job(code))
+        followed = await trireme(cluster.kubeconfig_path, "logs", "-f", "talk")
+        kept = await trireme(cluster.kubeconfig_path, "logs", "talk")
+        one = await trireme(cluster.kubeconfig_path, "logs", "talk", "--rank", "1", "--tail", "2")
+    for exit_code, out, _ in (followed, kept):
+        assert exit_code == 0
+        for rank in (0, 1):
+            assert [line for line in out if line.startswith(f"[{rank}] step")] == [
+                f"[{rank}] step {step}" for step in range(5)
+            ]
+        assert all(re.match(r"\[[01]\] |worker-[01] \[agent\] ", line) for line in out)
+    assert [line for line in followed[2] if line.startswith(f"trireme: {end}")]
+    assert one[1] == ["[1] step 3", "[1] step 4"]
