@@ -64,6 +64,24 @@ verify: $(READY) ## Generated files are what their generator makes
 generate: $(READY) ## Rewrite the generated files (CRD, schemas, golden manifests, reference)
 	@$(BIN)/python tools/generate.py
 
+IMAGES ?= ghcr.io/trireme-dev
+TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/trireme/__init__.py)
+BUILDER ?= $(firstword $(shell command -v docker buildah))
+MIRRORS = $(foreach name,PYTHON_IMAGE CUDA_IMAGE PIP_INDEX_URL TORCH_INDEX_URL,$(if $($(name)),--build-arg $(name)=$($(name))))
+BUILD = $(BUILDER) build --build-arg VERSION=$(TAG) --build-arg REVISION=$(shell git rev-parse HEAD) $(MIRRORS)
+
+.PHONY: images
+images: ## Build the images of the operator and the worker (docker, else buildah)
+	@test -n "$(BUILDER)" || { echo "make images needs docker or buildah"; exit 1; }
+	$(BUILD) --file images/operator/Dockerfile --tag $(IMAGES)/operator:$(TAG) .
+	$(BUILD) --file images/worker/Dockerfile --tag $(IMAGES)/worker:$(TAG) .
+
+.PHONY: image-gpu
+image-gpu: ## Build the GPU worker's image: Horovod with NCCL, torch for CUDA
+	@test -n "$(BUILDER)" || { echo "make image-gpu needs docker or buildah"; exit 1; }
+	$(BUILD) --file images/worker-gpu/Dockerfile --tag $(IMAGES)/worker-gpu-build:$(TAG) .
+	$(BUILD) --file images/worker/Dockerfile --build-arg BUILD_IMAGE=$(IMAGES)/worker-gpu-build:$(TAG) --build-arg TORCH_BUILD=cu130 --tag $(IMAGES)/worker-gpu:$(TAG) .
+
 .PHONY: bench
 bench: $(READY) ## The benchmarks; JSON goes to benchmarks/results
 	@mkdir -p benchmarks/results

@@ -93,7 +93,9 @@ def build(into: Path, options: dict[str, str]) -> Path:
         venv.create(work / "venv", with_pip=True)
         python = work / "venv/bin/python"
         # The build must see the very torch that it will run with: link our packages behind the build tools.
-        site = Path(subprocess.check_output([python, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip())
+        site = Path(
+            subprocess.check_output([python, "-c", "import site; print(site.getsitepackages()[0])"], text=True).strip()
+        )
         (site / "torch-of-the-caller.pth").write_text(sysconfig.get_path("purelib") + "\n")
         subprocess.run([python, "-m", "pip", "install", "--quiet", *BUILD_TOOLS], check=True, stdout=sys.stderr)
         source = fetch(python, work)
@@ -107,7 +109,9 @@ def build(into: Path, options: dict[str, str]) -> Path:
         )  # fmt: skip
         if done.returncode != 0:
             sys.stderr.write(done.stdout[-20_000:])
-            raise SystemExit(f"build_horovod: the build failed with exit code {done.returncode}; its last output stands above")
+            raise SystemExit(
+                f"build_horovod: the build failed with exit code {done.returncode}; its last output stands above"
+            )
         (wheel,) = (work / "out").glob("horovod-*.whl")
         into.parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(dir=into.parent, prefix=".partial-"))
@@ -121,7 +125,9 @@ def build(into: Path, options: dict[str, str]) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nccl", action="store_true", help="GPU collectives through NCCL (needs CUDA and NCCL headers)")
+    parser.add_argument(
+        "--nccl", action="store_true", help="GPU collectives through NCCL (needs CUDA and NCCL headers)"
+    )
     arguments = parser.parse_args()
     options = {**OPTIONS, **({"HOROVOD_GPU_OPERATIONS": "NCCL"} if arguments.nccl else {})}
     cache = Path(os.environ.get("TRIREME_CACHE") or Path.home() / ".cache/trireme") / "horovod" / key(options)
