@@ -105,13 +105,20 @@ class Api:
 @asynccontextmanager
 async def connect(kubeconfig: dict[str, Any]) -> AsyncIterator[Api]:
     """A client of the current context's cluster."""
+    async with session(kubeconfig) as opened:
+        yield Api(opened)
+
+
+@asynccontextmanager
+async def session(kubeconfig: dict[str, Any]) -> AsyncIterator[aiohttp.ClientSession]:
+    """Connections to the current context's cluster, with its user's credentials."""
     context = _named(kubeconfig, "contexts", kubeconfig["current-context"])["context"]
     cluster = _named(kubeconfig, "clusters", context["cluster"])["cluster"]
     user = _named(kubeconfig, "users", context["user"])["user"]
     headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
     connector = aiohttp.TCPConnector(ssl=_tls(cluster, user))
-    async with aiohttp.ClientSession(cluster["server"], headers=headers, connector=connector) as session:
-        yield Api(session)
+    async with aiohttp.ClientSession(cluster["server"], headers=headers, connector=connector) as opened:
+        yield opened
 
 
 def _named(kubeconfig: dict[str, Any], field: str, name: str) -> dict[str, Any]:

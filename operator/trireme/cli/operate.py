@@ -23,6 +23,20 @@ from trireme.controller.settings import Settings
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Jobs reconciled at the same time.")
 @click.option("--probe-port", type=click.IntRange(1, 65535), help="Serve /healthz on this port.")
+@click.option(
+    "--leader-elect/--no-leader-elect",
+    default=Settings.leader_elect,
+    help="Write only while a lease is ours, so that several operators can stand by. Default: alone.",
+)
+@click.option("--lease-namespace", default=Settings.lease_namespace, show_default=True, help="Where the lease is.")
+@click.option("--lease-name", default=Settings.lease_name, show_default=True, help="The lease; replicas share one.")
+@click.option(
+    "--lease-seconds",
+    type=click.IntRange(min=3),
+    default=Settings.lease_seconds,
+    show_default=True,
+    help="A leader that is silent for so long is replaced.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log every request and event too.")
 def operator(
     kubeconfig: Path | None,
@@ -31,6 +45,10 @@ def operator(
     key_file: Path | None,
     workers: int | None,
     probe_port: int | None,
+    leader_elect: bool,
+    lease_namespace: str,
+    lease_name: str,
+    lease_seconds: int,
     verbose: bool,
 ) -> None:
     """Run the operator against a cluster until it is told to stop.
@@ -53,6 +71,10 @@ def operator(
         key_file=key_file or default.key_file,
         workers=workers or default.workers,
         probe_port=probe_port,
+        leader_elect=leader_elect,
+        lease_namespace=lease_namespace,
+        lease_name=lease_name,
+        lease_seconds=lease_seconds,
     )
     try:
         asyncio.run(handlers.run(settings))

@@ -112,10 +112,10 @@ def claim(lease: Lease | None, identity: str, terms: Terms, utc: datetime) -> Ob
 
 
 def release(lease: Lease, utc: datetime) -> Object:
-    """What to write so that others need not wait."""
+    """What to write so that others need not wait; the API takes no empty holder."""
     return {
         "metadata": {"resourceVersion": lease.version},
-        "spec": {"holderIdentity": "", "renewTime": _micro_time(utc)},
+        "spec": {"holderIdentity": None, "renewTime": _micro_time(utc)},
     }
 
 

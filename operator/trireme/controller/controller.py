@@ -50,19 +50,29 @@ class Controller:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Entered once all caches are complete; leaves nothing running."""
-        await self._first_list()
+        """Keeps the caches, and writes nothing. Entered once all are complete; leaves nothing running."""
+        await self._list_until_answered()
         async with self._poller, asyncio.TaskGroup() as group:
             tasks = [group.create_task(informer.run()) for informer in self._informers.values()]
             try:
                 for informer in self._informers.values():
                     await informer.synced.wait()
-                tasks += [group.create_task(self._work()) for _ in range(self._settings.workers)]
-                tasks += [group.create_task(self._poller.run()), group.create_task(self._resync())]
                 yield
             finally:
                 for task in tasks:
                     task.cancel()
+
+    async def work(self) -> None:
+        """Reconciles until cancelled, while `running`; may be called again afterwards.
+
+        It begins with all jobs: others may have worked since the caches were filled, and what was interrupted goes on.
+        """
+        await self._list_until_answered()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._settings.workers):
+                group.create_task(self._work())
+            group.create_task(self._poller.run())
+            group.create_task(self._resync())
 
     async def _work(self) -> None:
         while True:
@@ -79,7 +89,7 @@ class Controller:
             finally:
                 self._queue.done(key)
 
-    async def _first_list(self) -> None:
+    async def _list_until_answered(self) -> None:
         failures = 0
         while True:
             try:

@@ -11,12 +11,16 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import kopf
 
 from trireme.cluster import backoff, kubeconfig
 from trireme.cluster.client import Client
+from trireme.cluster.fence import Fence
+from trireme.cluster.leader import Elector, Work, new_identity
+from trireme.cluster.lease import Terms
 from trireme.cluster.throttle import Throttle
 from trireme.contract import names
 from trireme.controller import key
@@ -40,32 +44,50 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    operator = asyncio.create_task(_operate(settings))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((operator, stopping), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        operator.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await operator
+
+
+async def _operate(settings: Settings) -> None:
     operator_key = await asyncio.to_thread(key.load, settings.key_file)
     writes = Throttle(settings.writes_per_second, settings.write_burst, settings.write_concurrency)
-    async with await Client.connect(settings.kubeconfig, settings.context, writes=writes) as client:
-        operator = asyncio.create_task(_operate(Controller(client, operator_key, settings), settings))
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait((operator, stopping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-            operator.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await operator
-
-
-async def _operate(controller: Controller, settings: Settings) -> None:
-    async with controller.running():
+    fence = Fence() if settings.leader_elect else None
+    async with contextlib.AsyncExitStack() as stack:
+        client = await Client.connect(settings.kubeconfig, settings.context, writes=writes, fence=fence)
+        controller = Controller(await stack.enter_async_context(client), operator_key, settings)
+        work: Work = controller.work
+        if fence is not None:
+            leases = await stack.enter_async_context(await Client.connect(settings.kubeconfig, settings.context))
+            work = partial(_elector(leases, fence, settings).run, controller.work)
+        await stack.enter_async_context(controller.running())
+        group = await stack.enter_async_context(asyncio.TaskGroup())
         log.info("operator up namespaces=%s", ",".join(settings.namespaces) or "all")
-        loop = asyncio.get_running_loop()
-        failures = 0
-        while True:
-            began = loop.time()
-            await _watch_jobs(controller.heard, settings)
-            failures = 1 if loop.time() - began > HEALTHY_SECONDS else failures + 1
-            seconds = backoff.delay(failures)
-            log.warning("the watch of TrainingJobs ended; again in %.1f s", seconds)
-            await asyncio.sleep(seconds)
+        group.create_task(work())
+        await _watch_jobs_for_ever(controller.heard, settings)
+
+
+def _elector(client: Client, fence: Fence, settings: Settings) -> Elector:
+    terms = Terms(settings.lease_seconds)
+    return Elector(client, fence, settings.lease_namespace, settings.lease_name, terms, new_identity())
+
+
+async def _watch_jobs_for_ever(heard: Heard, settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    failures = 0
+    while True:
+        began = loop.time()
+        await _watch_jobs(heard, settings)
+        failures = 1 if loop.time() - began > HEALTHY_SECONDS else failures + 1
+        seconds = backoff.delay(failures)
+        log.warning("the watch of TrainingJobs ended; again in %.1f s", seconds)
+        await asyncio.sleep(seconds)
 
 
 async def _watch_jobs(heard: Heard, settings: Settings) -> None:
@@ -139,7 +161,7 @@ async def _credentials(settings: Settings) -> kopf.ConnectionInfo:
 def _kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.process.ultimate_exiting_timeout = None  # it would kill a process that is not its own
-    settings.peering.standalone = True  # no leader election: equal priorities pause everybody
+    settings.peering.standalone = True  # our leader election is another: equal priorities pause everybody
     settings.posting.enabled = False
     settings.scanning.disabled = True  # one look at what the cluster serves, no watch of all CRDs and namespaces
     settings.watching.server_timeout = 300

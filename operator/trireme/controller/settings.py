@@ -37,3 +37,13 @@ class Settings:
     """How often all jobs are listed and looked at again, should an event have been lost."""
     probe_port: int | None = None
     """TCP port of /healthz. Default: none; the chart sets it."""
+    leader_elect: bool = False
+    """Compete for a lease, and write only while it is ours. Default: no, a lone operator needs none; the chart's
+    replicas do."""
+    lease_namespace: str = "default"
+    """Where the lease is. The chart names the operator's own namespace."""
+    lease_name: str = "trireme-operator"
+    """The lease. Operators that look after the same jobs share one; two that do not, in one namespace, need two."""
+    lease_seconds: int = 15
+    """A leader that fell silent is replaced after so long and one retry (17 s); the other times of the election follow
+    from it (cluster.lease.Terms). Shorter ones lose the lead to every hiccup of the API server."""

@@ -282,7 +282,7 @@ def test_work_that_fails_ends_the_election_and_frees_the_lease() -> None:
             await elector.run(work)
         assert failure.group_contains(RuntimeError, match="a bug")
         assert server.lease is not None
-        assert server.lease["spec"]["holderIdentity"] == ""
+        assert server.lease["spec"]["holderIdentity"] is None
 
     warped(main())
 

@@ -112,7 +112,7 @@ def test_a_claim(found: Lease | None, body: object) -> None:
 def test_a_release() -> None:
     assert release(OURS, NOW) == {
         "metadata": {"resourceVersion": "7"},
-        "spec": {"holderIdentity": "", "renewTime": "2026-01-02T03:04:05.000678Z"},
+        "spec": {"holderIdentity": None, "renewTime": "2026-01-02T03:04:05.000678Z"},
     }
 
 
