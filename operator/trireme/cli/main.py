@@ -7,6 +7,7 @@ import importlib
 import click
 
 from trireme import __version__
+from trireme.cli.errors import INTERRUPTED
 
 COMMANDS = {
     "run": "trireme.cli.run:run",
@@ -33,6 +34,13 @@ class Lazy(click.Group):
         module, attribute = COMMANDS[name].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def invoke(self, context: click.Context) -> object:
+        """Ctrl-C, also while a command is still being imported, is told apart from a failed job."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -53,13 +53,7 @@ async def _up(gpus: int, port: int, kubeconfig: Path) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with tempfile.TemporaryDirectory(prefix="trireme-") as folder:
         async with PocketCluster(Path(folder), gpus=gpus, port=port) as cluster:
-            try:
-                with open(kubeconfig, "x", encoding="utf-8", opener=_private) as file:
-                    file.write(cluster.kubeconfig_path.read_text())
-            except FileExistsError:
-                raise FileExistsError(
-                    f"{kubeconfig} exists: another pocket cluster may use it; remove it or name another --kubeconfig"
-                ) from None
+            _write_new(kubeconfig, cluster.kubeconfig_path.read_text())
             try:
                 click.echo(f"the pocket cluster is up with {gpus} pretend GPUs; in another terminal:\n")
                 click.echo(f"    export KUBECONFIG={kubeconfig}")
@@ -70,5 +64,12 @@ async def _up(gpus: int, port: int, kubeconfig: Path) -> None:
     click.echo("the pocket cluster is down")
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _write_new(path: Path, text: str) -> None:
+    """For the user's eyes only. Raises FileExistsError."""
+    try:
+        with open(path, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(text)
+    except FileExistsError:
+        raise FileExistsError(
+            f"{path} exists: another pocket cluster may use it; remove it or name another --kubeconfig"
+        ) from None

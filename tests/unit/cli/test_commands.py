@@ -47,6 +47,14 @@ def test_help_names_every_command_and_every_exit_code() -> None:
     assert all(f"{code} " in output for code in (0, 1, 2, 3, 130))
 
 
+def test_interrupted_while_a_command_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", interrupt)
+    assert call("run", "job.yaml").exit_code == 130
+
+
 def test_validate_accepts(job_file: str) -> None:
     result = call("validate", job_file)
     assert (result.exit_code, result.output) == (0, f"{job_file}: TrainingJob tiny is valid\n")
