@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import yaml
+from support.ear import ear
 from support.operating import Operator, end_all, job, phase, pods, run_all
 from trireme.cluster.client import Client
 from trireme.cluster.resources import CUSTOM_RESOURCE_DEFINITIONS, TRAINING_JOBS
@@ -55,27 +54,12 @@ async def trains(client: Client, name: str = "digits", replicas: int = 2) -> Non
     await phase(client, NAMESPACE, "Succeeded", name)
 
 
-class Ear(logging.Handler):
-    """Waits for a log line that contains a text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
-        self.heard = asyncio.Event()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self.text in record.getMessage():
-            self.heard.set()
-
-
 async def test_the_operator_waits_for_its_crd(operator: Operator, client: Client) -> None:
-    ear = Ear("is the CRD there? trireme crd | kubectl apply -f -")
-    logging.getLogger("trireme").addHandler(ear)
-    async with operator.running():
-        await ear.heard.wait()
-        logging.getLogger("trireme").removeHandler(ear)
-        await served(client)
-        await trains(client)
+    with ear("is the CRD there? trireme crd | kubectl apply -f -") as told:
+        async with operator.running():
+            await told.wait()
+            await served(client)
+            await trains(client)
 
 
 async def test_the_operator_waits_for_an_api_server_that_is_not_up_yet(

@@ -66,11 +66,10 @@ async def _operate(settings: Settings) -> None:
         if fence is not None:
             leases = await stack.enter_async_context(await Client.connect(settings.kubeconfig, settings.context))
             work = partial(_elector(leases, fence, settings).run, controller.work)
-        await stack.enter_async_context(controller.running())
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        log.info("operator up namespaces=%s", ",".join(settings.namespaces) or "all")
-        group.create_task(work())
-        await _watch_jobs_for_ever(controller.heard, settings)
+        async with controller.running(), asyncio.TaskGroup() as group:
+            log.info("operator up namespaces=%s", ",".join(settings.namespaces) or "all")
+            group.create_task(work())
+            group.create_task(_watch_jobs_for_ever(controller.heard, settings))
 
 
 def _elector(client: Client, fence: Fence, settings: Settings) -> Elector:
