@@ -1,7 +1,7 @@
 """Competes for the lease and leads while it is ours. What leading means is the caller's.
 
 Two candidates never write at the same time: a leader stops `renew_seconds` after it asked for its last successful
-renewal, the others begin `lease_seconds` after they saw that renewal, which was later. docs/adr/0009 has the argument.
+renewal, the others begin `lease_seconds` after they saw that renewal, which was later. docs/adr/0010 has the argument.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import socket
 import uuid
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,10 +44,10 @@ class Elector:
     """Candidates for one lease are one another's replicas."""
     terms: Terms
     identity: str
-    _seen: Sighting | None = None
-    _mine: Lease | None = None
+    _seen: Sighting | None = field(default=None, init=False)
+    _mine: Lease | None = field(default=None, init=False)
     """The lease as we last wrote it; None when that is not known."""
-    _claimed: bool = False
+    _claimed: bool = field(default=False, init=False)
     """It may be ours: we wrote it, with or without an answer, and have not seen another's name in it since."""
 
     async def run(self, work: Work) -> None:
