@@ -83,7 +83,7 @@ image-gpu: ## Build the GPU worker's image: Horovod with NCCL, torch for CUDA
 	$(BUILD) --file images/worker/Dockerfile --build-arg BUILD_IMAGE=$(IMAGES)/worker-gpu-build:$(TAG) --build-arg TORCH_BUILD=cu130 --tag $(IMAGES)/worker-gpu:$(TAG) .
 
 KIND_CONFIG := build/kind.kubeconfig
-HELM = $(shell PYTHONPATH=tools $(BIN)/python -c 'from kubernetes_tools import binary; print(binary("helm"))') --kubeconfig $(KIND_CONFIG)
+KIND_TOOL = $(shell PYTHONPATH=tools $(BIN)/python -c 'from kubernetes_tools import binary; print(binary("$(1)"))') --kubeconfig $(KIND_CONFIG)
 
 .PHONY: kind-up
 kind-up: $(READY) ## A local kind cluster with the operator installed from the chart
@@ -92,19 +92,19 @@ kind-up: $(READY) ## A local kind cluster with the operator installed from the c
 	kind create cluster --config manifests/kind.yaml --kubeconfig $(KIND_CONFIG) --wait 120s
 	$(MAKE) images BUILDER=docker
 	kind load docker-image --name trireme $(IMAGES)/operator:$(TAG) $(IMAGES)/worker:$(TAG)
-	$(HELM) install trireme charts/trireme --namespace trireme-system --create-namespace --set image.repository=$(IMAGES)/operator,image.tag=$(TAG) --wait
+	$(call KIND_TOOL,helm) install trireme charts/trireme --namespace trireme-system --create-namespace --set image.repository=$(IMAGES)/operator,image.tag=$(TAG) --wait
 
 .PHONY: kind-test
 kind-test: $(READY) ## The examples as pods on the kind cluster, a killed worker, the chart's own test
 	@test -e $(KIND_CONFIG) || { echo "there is no kind cluster: make kind-up"; exit 1; }
 	TRIREME_E2E_KUBECONFIG=$(KIND_CONFIG) $(PYTEST) tests/e2e
-	$(HELM) test trireme --namespace trireme-system
+	$(call KIND_TOOL,helm) test trireme --namespace trireme-system
 
 .PHONY: kind-down
 kind-down: $(READY) ## Uninstall the chart, see that only the CRD is left, remove the cluster
 	@test -e $(KIND_CONFIG) || { echo "there is no kind cluster"; exit 1; }
-	$(HELM) uninstall trireme --namespace trireme-system --wait
-	@left=$$(kubectl --kubeconfig $(KIND_CONFIG) get all,clusterrole,clusterrolebinding,secret -A -l app.kubernetes.io/instance=trireme -o name); test -z "$$left" || { echo "left behind: $$left"; exit 1; }
+	$(call KIND_TOOL,helm) uninstall trireme --namespace trireme-system --wait
+	@left=$$($(call KIND_TOOL,kubectl) get all,clusterrole,clusterrolebinding,secret -A -l app.kubernetes.io/instance=trireme -o name); test -z "$$left" || { echo "left behind: $$left"; exit 1; }
 	kind delete cluster --name trireme
 	@rm -f $(KIND_CONFIG)
 
