@@ -23,6 +23,10 @@ from trireme.controller.settings import Settings
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Jobs reconciled at the same time.")
 @click.option("--probe-port", type=click.IntRange(1, 65535), help="Serve /healthz on this port.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve /metrics on this port.")
+@click.option(
+    "--metrics-address", default=Settings.metrics_address, show_default=True, help="Where; in a pod, 0.0.0.0."
+)
 @click.option(
     "--leader-elect/--no-leader-elect",
     default=Settings.leader_elect,
@@ -45,6 +49,8 @@ def operator(
     key_file: Path | None,
     workers: int | None,
     probe_port: int | None,
+    metrics_port: int | None,
+    metrics_address: str,
     leader_elect: bool,
     lease_namespace: str,
     lease_name: str,
@@ -71,6 +77,8 @@ def operator(
         key_file=key_file or default.key_file,
         workers=workers or default.workers,
         probe_port=probe_port,
+        metrics_port=metrics_port,
+        metrics_address=metrics_address,
         leader_elect=leader_elect,
         lease_namespace=lease_namespace,
         lease_name=lease_name,

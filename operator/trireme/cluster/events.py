@@ -122,11 +122,6 @@ class Recorder:
         while True:
             await self._write(await self._due.get())
 
-    async def drain(self) -> None:
-        """Writes what still waits, and returns."""
-        while not self._due.empty():
-            await self._write(self._due.get_nowait())
-
     async def _write(self, series: _Series) -> None:
         try:
             async with asyncio.timeout(WRITE_SECONDS):

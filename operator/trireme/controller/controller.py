@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator
 
 from trireme.cluster import backoff, podview
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
+from trireme.cluster.events import Recorder
 from trireme.cluster.informer import Informer, Key
 from trireme.cluster.queue import WorkQueue
 from trireme.cluster.resources import PODS, TRAINING_JOBS
+from trireme.cluster.throttle import Throttle
 from trireme.contract import names
 from trireme.contract.bundle import agent
 from trireme.controller.effects import Effects
 from trireme.controller.jobs import Job, Jobs, key_of
+from trireme.controller.journal import Journal
 from trireme.controller.launch import Launcher
+from trireme.controller.metrics import Metrics
 from trireme.controller.progress import Poller
 from trireme.controller.reconcile import Reconciler
 from trireme.controller.settings import Settings
@@ -25,22 +30,33 @@ from trireme.lifecycle.pod import Pod
 
 log = logging.getLogger(__name__)
 
+EVENTS_PER_SECOND = 20.0
+EVENTS_BURST = 100
+"""Kubernetes Events, of all jobs together; what the API server can take beside the pods of a large launch."""
+
 
 class Controller:
     """Hears of jobs through `heard`, of pods through informers of its own, and reconciles what changed."""
 
-    def __init__(self, client: Client, key: bytes, settings: Settings) -> None:
+    def __init__(self, client: Client, key: bytes, settings: Settings, metrics: Metrics) -> None:
         self._client = client
+        self._metrics = metrics
         self._settings = settings
         self._jobs = Jobs()
-        self._queue: WorkQueue[Key] = WorkQueue()
+        self._queue: WorkQueue[Key] = WorkQueue(metrics.waited)
         self._informers = {namespace: self._informer(namespace) for namespace in settings.namespaces or (None,)}
         self._poller = Poller(
             self._queue.add, seconds=settings.progress_seconds, concurrency=settings.progress_concurrency
         )
         launcher = Launcher(client, key, agent())
-        effects = Effects(client, self._jobs, self._queue, launcher, settings.status_seconds)
+        self._events = Recorder(
+            client.apart(Throttle(rate=EVENTS_PER_SECOND, burst=EVENTS_BURST, concurrency=1)),
+            instance=socket.gethostname(),
+        )
+        journal = Journal(metrics, self._events)
+        effects = Effects(client, self._jobs, self._queue, launcher, journal, settings.status_seconds)
         self._reconcile = Reconciler(self._jobs, self._pods, effects, self._poller, key, agent().digest)
+        metrics.watch_jobs(self._jobs.all, self._queue.__len__)
 
     def heard(self, kind: str | None, job: Job) -> None:
         """An event of a watch, or an object of a list (kind None)."""
@@ -68,26 +84,31 @@ class Controller:
         It begins with all jobs: others may have worked since the caches were filled, and what was interrupted goes on.
         """
         await self._list_until_answered()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._settings.workers):
-                group.create_task(self._work())
-            group.create_task(self._poller.run())
-            group.create_task(self._resync())
+        with self._metrics.leading():
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._settings.workers):
+                    group.create_task(self._work())
+                group.create_task(self._poller.run())
+                group.create_task(self._resync())
+                group.create_task(self._events.run())
 
     async def _work(self) -> None:
         while True:
             key = await self._queue.get()
-            try:
-                await self._reconcile(key)
-            except ApiError as error:
-                seconds = self._queue.retry(key)
-                log.warning("retry job=%s/%s seconds=%.1f error=%s", *key, seconds, error)
-            except Exception:  # the outermost place: one job's bad luck with a bug of ours must not stop all the others
-                log.exception("bug job=%s/%s seconds=%.1f", *key, self._queue.retry(key))
-            else:
-                self._queue.succeeded(key)
-            finally:
-                self._queue.done(key)
+            with self._metrics.reconciling() as outcome:
+                try:
+                    await self._reconcile(key)
+                except ApiError as error:
+                    outcome("retry")
+                    seconds = self._queue.retry(key)
+                    log.warning("retry job=%s/%s seconds=%.1f error=%s", *key, seconds, error)
+                except Exception:  # the outermost place: one job's bad luck with a bug of ours must not stop the others
+                    outcome("bug")
+                    log.exception("bug job=%s/%s seconds=%.1f", *key, self._queue.retry(key))
+                else:
+                    self._queue.succeeded(key)
+                finally:
+                    self._queue.done(key)
 
     async def _list_until_answered(self) -> None:
         failures = 0
@@ -135,4 +156,5 @@ class Controller:
             changed=self._queue.add,
             namespace=namespace,
             label_selector=f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}",
+            told=self._metrics.heard(PODS.plural),
         )

@@ -14,11 +14,13 @@ from trireme.cluster.informer import Key
 from trireme.cluster.queue import WorkQueue
 from trireme.cluster.resources import PODS, TRAINING_JOBS
 from trireme.controller.jobs import Job, Jobs
+from trireme.controller.journal import Journal
 from trireme.controller.launch import Launcher
 from trireme.controller.memory import Memory
 from trireme.controller.statuspatch import status_patch
 from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.plan.plan import Plan, PodPlan
+from trireme.spec.status import JobStatus
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Effects:
     jobs: Jobs
     queue: WorkQueue[Key]
     launcher: Launcher
+    journal: Journal
     status_seconds: float
 
     async def say(self, key: Key, job: Job, decision: Decision, memory: Memory) -> bool:
@@ -58,6 +61,7 @@ class Effects:
             return False
         memory.said_at = _clock()
         self.jobs.put(answer)
+        self.journal.told(job, JobStatus.model_validate(written), decision.status)
         log.info("status job=%s/%s message=%r", *key, decision.status.message)
         return True
 
@@ -80,7 +84,10 @@ class Effects:
                 self._hold(key, memory, refused)
                 return
             memory.supported = True
+        first = not memory.created and len(wanted) == len(plan.pods)
         launched = await self.launcher.pods(plan, wanted)
+        if first:
+            self.journal.launched(self.jobs.get(key), launched.pods)
         memory.created |= {pod.name: pod for pod in launched.pods}
         memory.strangers |= {pod.name: pod for pod in launched.strangers}
         if launched.error:

@@ -25,6 +25,8 @@ from trireme.cluster.throttle import Throttle
 from trireme.contract import names
 from trireme.controller import key
 from trireme.controller.controller import Controller
+from trireme.controller.exposition import serving
+from trireme.controller.metrics import Metrics
 from trireme.controller.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -59,12 +61,16 @@ async def _operate(settings: Settings) -> None:
     operator_key = await asyncio.to_thread(key.load, settings.key_file)
     writes = Throttle(settings.writes_per_second, settings.write_burst, settings.write_concurrency)
     fence = Fence() if settings.leader_elect else None
+    metrics = Metrics()
+    connect = partial(Client.connect, settings.kubeconfig, settings.context, answered=metrics.answered)
     async with contextlib.AsyncExitStack() as stack:
-        client = await Client.connect(settings.kubeconfig, settings.context, writes=writes, fence=fence)
-        controller = Controller(await stack.enter_async_context(client), operator_key, settings)
+        if settings.metrics_port is not None:
+            await stack.enter_async_context(serving(metrics.registry, settings.metrics_address, settings.metrics_port))
+        client = await stack.enter_async_context(await connect(writes=writes, fence=fence))
+        controller = Controller(client, operator_key, settings, metrics)
         work: Work = controller.work
         if fence is not None:
-            leases = await stack.enter_async_context(await Client.connect(settings.kubeconfig, settings.context))
+            leases = await stack.enter_async_context(await connect())
             work = partial(_elector(leases, fence, settings).run, controller.work)
         async with controller.running(), asyncio.TaskGroup() as group:
             log.info("operator up namespaces=%s", ",".join(settings.namespaces) or "all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 Key = tuple[str, str]
@@ -20,6 +21,9 @@ class Jobs:
 
     def get(self, key: Key) -> Job | None:
         return self._jobs.get(key)
+
+    def all(self) -> Iterable[Job]:
+        return self._jobs.values()
 
     def put(self, job: Job) -> bool:
         """False when it is no news: we have this version, or a later one."""

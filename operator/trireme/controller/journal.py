@@ -24,8 +24,8 @@ class Journal:
         for news in announcements(before, after):
             self.events.record(job, news.type, news.reason, news.note)
 
-    def launched(self, job: Job, pods: Iterable[Pod]) -> None:
-        """The first pods of a job were made."""
+    def launched(self, job: Job | None, pods: Iterable[Pod]) -> None:
+        """The first pods of a job were made. None: it has gone in the meantime."""
         first = min((pod.created_at for pod in pods), default=None)
-        if first is not None:
+        if first is not None and job is not None:
             self.metrics.first_pod(job, first)

@@ -51,7 +51,7 @@ class Metrics:
         Gauge("trireme_build_info", "Version of the operator.", ["version"], registry=registry).labels(__version__).set(
             1
         )
-        self.leader = Gauge("trireme_leader", "1 while this replica is the one that acts.", registry=registry)
+        self._leader = Gauge("trireme_leader", "1 while this replica is the one that acts.", registry=registry)
         self._launch = Histogram(
             "trireme_job_launch_seconds", "From a job's submission to a stage of its launch.", ["stage"],
             buckets=LAUNCH_SECONDS, registry=registry,
@@ -100,6 +100,15 @@ class Metrics:
             self._finished.labels(after.phase).inc()
             if reason:
                 self._failures.labels(reason).inc()
+
+    @contextmanager
+    def leading(self) -> Iterator[None]:
+        """Around the time in which this replica acts."""
+        self._leader.set(1)
+        try:
+            yield
+        finally:
+            self._leader.set(0)
 
     @contextmanager
     def reconciling(self) -> Iterator[Callable[[str], None]]:

@@ -37,6 +37,10 @@ class Settings:
     """How often all jobs are listed and looked at again, should an event have been lost."""
     probe_port: int | None = None
     """TCP port of /healthz. Default: none; the chart sets it."""
+    metrics_port: int | None = None
+    """TCP port of /metrics. Default: none; the chart sets it."""
+    metrics_address: str = "127.0.0.1"
+    """Where /metrics listens. Default: loopback, since it asks nobody who they are; in a pod 0.0.0.0."""
     leader_elect: bool = False
     """Compete for a lease, and write only while it is ours. Default: no, a lone operator needs none; the chart's
     replicas do."""

@@ -99,7 +99,6 @@ def test_requests_are_told_apart_by_verb_and_resource_alone(
 def test_what_happened_is_what_prometheus_reads() -> None:
     metrics = Metrics(process=False)
     metrics.watch_jobs(lambda: [job(phase="Failed")], lambda: 3)
-    metrics.leader.set(1)
     metrics.first_pod(job(), NOW.timestamp())
     metrics.told(job(), NEW, RUNS)
     metrics.told(job(), RUNS, finished("Failed", "OOMKilled"))
@@ -111,7 +110,8 @@ def test_what_happened_is_what_prometheus_reads() -> None:
     metrics.answered(Request("POST", "/api/v1/namespaces/team/pods"), 201, 0.125)
     metrics.heard("pods")("ADDED")
     metrics.heard("pods")("NONSENSE")
-    read = samples(metrics)
+    with metrics.leading():
+        read = samples(metrics)
     expected = {
         'trireme_jobs{phase="Failed"}': 1,
         'trireme_jobs{phase="Pending"}': 0,
@@ -134,8 +134,9 @@ def test_what_happened_is_what_prometheus_reads() -> None:
 
 def test_two_operators_in_one_process_do_not_count_for_each_other() -> None:
     one, other = Metrics(), Metrics()
-    one.leader.set(1)
-    assert (samples(one)["trireme_leader"], samples(other)["trireme_leader"]) == (1, 0)
+    with one.leading():
+        assert (samples(one)["trireme_leader"], samples(other)["trireme_leader"]) == (1, 0)
+    assert samples(one)["trireme_leader"] == 0
 
 
 def test_counting_an_event_costs_next_to_nothing() -> None:

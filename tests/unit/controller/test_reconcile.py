@@ -10,13 +10,16 @@ from support.scenes import NOW
 from support.warp import warped
 from trireme.cluster import podview
 from trireme.cluster.errors import ApiError, Unreachable
+from trireme.cluster.events import Recorder
 from trireme.cluster.informer import Key
 from trireme.cluster.queue import WorkQueue
 from trireme.cluster.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES, TRAINING_JOBS, Resource
 from trireme.contract.bundle import Agent
 from trireme.controller.effects import Effects
 from trireme.controller.jobs import Jobs
+from trireme.controller.journal import Journal
 from trireme.controller.launch import Launcher, growing
+from trireme.controller.metrics import Metrics
 from trireme.controller.progress import Poller
 from trireme.controller.reconcile import Reconciler
 from trireme.lifecycle.pod import Pod
@@ -51,6 +54,7 @@ class Api:
         self.latest += 1
         stored = copy.deepcopy(obj)
         stored["metadata"].setdefault("uid", f"uid-{self.latest}")
+        stored["metadata"].setdefault("creationTimestamp", "2026-01-01T12:00:00Z")
         stored["metadata"].update(namespace="team", resourceVersion=str(self.latest))
         self.objects[resource.plural, stored["metadata"]["name"]] = stored
         return copy.deepcopy(stored)
@@ -106,7 +110,9 @@ class Bench:
         client: Any = self.api
         launcher = Launcher(client, b"k" * 32, Agent(b"zip", "abc"))
         poller = Poller(self.queue.add, seconds=2, concurrency=2)
-        effects = Effects(client, self.jobs, self.queue, launcher, status_seconds=1)
+        self.events = Recorder(client, instance="test")
+        journal = Journal(Metrics(process=False), self.events)
+        effects = Effects(client, self.jobs, self.queue, launcher, journal, status_seconds=1)
         informer: Any = self.api
         self.reconcile = Reconciler(self.jobs, lambda _: informer, effects, poller, b"k" * 32, "abc", now=lambda: NOW)
         self.jobs.put(self.api.put(TRAINING_JOBS, made))
