@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from trireme.contract import exits, names, wire
+from trireme.contract import exits, names, topology, wire
 from trireme.contract.wire import (
     Beat,
     Failure,
@@ -168,7 +168,8 @@ class Coordinator:
         )
 
     def _form(self, now: float) -> None:
-        joins = [self._seats[index].join for index in sorted(self._seats)]
+        seats = (topology.Seat(seat.join.index, seat.join.node, seat.join.domain) for seat in self._seats.values())
+        joins = [self._seats[index].join for index in topology.ring(seats)]
         members = tuple(Member(j.role, j.index, j.slots, j.address, j.hostname) for j in joins)
         self.generation = Generation(1, members, joins[0].address, joins[0].store_port)
         self.phase = Phase.RUNNING

@@ -43,7 +43,9 @@ class Member:
         """`waiting(missing pods)` is called when they change. Raises NoGeneration, link.Lost and server.Refused."""
         env = self._env
         hostname = names.pod_name(env.job, env.role, env.index)
-        join = wire.Join(env.role, env.index, env.pod_uid, env.slots, env.pod_ip, hostname, env.node_name, store_port)
+        join = wire.Join(
+            env.role, env.index, env.pod_uid, env.slots, env.pod_ip, hostname, env.node_name, store_port, env.domain
+        )
         await asyncio.sleep(random.uniform(0, SPREAD_SECONDS * (env.replicas - 1)))
         missing: tuple[str, ...] = ()
         while True:

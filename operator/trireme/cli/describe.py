@@ -120,6 +120,8 @@ def state(pod: Pod) -> str:
         return pod.reason or pod.phase.value
     if pod.deleting:
         return "Terminating"
+    if pod.gated:
+        return "SchedulingGated"
     if pod.unschedulable:
         return "Unschedulable"
     if pod.running:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from trireme.cluster.errors import Unreachable
+from trireme.cluster.errors import ApiError, Unreachable
 from trireme.cluster.fence import Fence
 from trireme.cluster.resources import PODS, Resource
 from trireme.cluster.throttle import Throttle
@@ -122,6 +122,16 @@ class Client:
             if not token:
                 return
             query = {**query, "continue": token, "resourceVersion": None}
+
+    async def kinds(self, api_version: str) -> frozenset[str]:
+        """What the API server serves of a group's version; empty when it does not know it or does not tell us."""
+        try:
+            body = _object(await self._transport.send(Request("GET", f"/apis/{api_version}")))
+        except ApiError as error:
+            if not (error.not_found or error.refused):
+                raise
+            return frozenset()
+        return frozenset(resource["kind"] for resource in body["resources"])
 
     async def create(self, resource: Resource, namespace: str | None, body: Object) -> Object:
         return _object(await self._write(Request("POST", resource.path(namespace), body=body)))

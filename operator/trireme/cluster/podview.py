@@ -131,6 +131,7 @@ def _pod(view: _Pod) -> Pod:
         deleting=metadata.deletion_timestamp is not None,
         running=trainer is not None and trainer.running is not None,
         unschedulable=_unschedulable(conditions.get("PodScheduled")),
+        gated=_not_scheduled(conditions.get("PodScheduled"), "SchedulingGated"),
         waiting_reason=waiting.reason or "",
         waiting_message=waiting.message or "",
         terminated=_terminated(ended) if ended else None,
@@ -169,11 +170,13 @@ def _terminated(ended: _Ended) -> Terminated:
 
 
 def _unschedulable(scheduled: _Condition | None) -> str:
-    if scheduled is None or scheduled.status != "False":
+    if scheduled is None or not _not_scheduled(scheduled, "Unschedulable"):
         return ""
-    if scheduled.reason not in ("Unschedulable", "SchedulingGated"):
-        return ""
-    return scheduled.message or scheduled.reason
+    return scheduled.message or "Unschedulable"
+
+
+def _not_scheduled(scheduled: _Condition | None, reason: str) -> bool:
+    return scheduled is not None and scheduled.status == "False" and scheduled.reason == reason
 
 
 def _disruption(target: _Condition | None) -> str:

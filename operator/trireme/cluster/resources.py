@@ -48,6 +48,14 @@ NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+WORKLOADS = Resource("scheduling.k8s.io", "v1alpha1", "workloads", "Workload")
+POD_GROUPS = tuple(
+    Resource(group, version, "podgroups", "PodGroup")
+    for group, version in (
+        ("scheduling.k8s.io", "v1alpha2"), ("scheduling.k8s.io", "v1beta1"),
+        ("scheduling.volcano.sh", "v1beta1"), ("scheduling.x-k8s.io", "v1alpha1"),
+    )
+)  # fmt: skip
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 CUSTOM_RESOURCE_DEFINITIONS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
@@ -58,7 +66,8 @@ _BY_KIND = {
     (resource.api_version, resource.kind): resource
     for resource in (
         PODS, SERVICES, SERVICE_ACCOUNTS, SECRETS, CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, NODES, NAMESPACES, EVENTS,
-        NETWORK_POLICIES, POD_DISRUPTION_BUDGETS, LEASES, CUSTOM_RESOURCE_DEFINITIONS, TRAINING_JOBS,
+        NETWORK_POLICIES, POD_DISRUPTION_BUDGETS, LEASES, CUSTOM_RESOURCE_DEFINITIONS, TRAINING_JOBS, WORKLOADS,
+        *POD_GROUPS,
     )
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ Each key is spelled here once. `TRIREME_*` is ours; the others are the framework
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
 from trireme.contract.ranks import Place
 
@@ -14,6 +14,7 @@ PREFIX = "TRIREME_"
 
 POD_IP = "TRIREME_POD_IP"
 NODE_NAME = "TRIREME_NODE_NAME"
+DOMAIN = "TRIREME_DOMAIN"
 POD_UID = "TRIREME_POD_UID"
 ROLE = "TRIREME_ROLE"
 INDEX = "TRIREME_INDEX"
@@ -58,17 +59,23 @@ class PodEnvironment:
     pod_uid: str
     """From the downward API; tells a pod from its successor of the same name."""
     node_name: str
+    domain: str = ""
+    """Topology domain of the node, from the pod's labels; empty when they do not say."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> PodEnvironment:
-        """Raises BadEnvironment, naming every variable that is missing, empty or not a whole number."""
+        """Raises BadEnvironment, naming every variable that is missing, empty or not a whole number.
+
+        Only what has a default may be missing or empty.
+        """
         values: dict[str, str | int] = {}
         problems = []
         for field in fields(cls):
             key = PREFIX + field.name.upper()
             text = environ.get(key, "")
             if not text:
-                problems.append(f"{key} is not set")
+                if field.default is MISSING:
+                    problems.append(f"{key} is not set")
             elif field.type != "int":
                 values[field.name] = text
             elif text.isdecimal():

@@ -16,6 +16,9 @@ SINGULAR = "trainingjob"
 SHORT_NAME = "tj"
 CATEGORY = "training"
 
+CONTROLLER = f"{GROUP}/operator"
+"""Value of `spec.managedBy` that means us."""
+
 LABEL_JOB = f"{GROUP}/job"
 LABEL_ROLE = f"{GROUP}/role"
 LABEL_INDEX = f"{GROUP}/index"
@@ -29,6 +32,16 @@ ANNOTATION_PLAN = f"{GROUP}/plan"
 """Hash of the plan that made a pod: a pod of another plan is replaced as long as its job has not started."""
 ANNOTATION_SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 """Of the cluster autoscaler; that it is "true" also means that a pod needs no disruption budget."""
+
+KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
+KUEUE_GROUP = "kueue.x-k8s.io/pod-group-name"
+KUEUE_GROUP_SIZE = "kueue.x-k8s.io/pod-group-total-count"
+KUEUE_RETRIABLE = "kueue.x-k8s.io/retriable-in-group"
+KUEUE_INDEX_LABEL = "kueue.x-k8s.io/pod-group-pod-index-label"
+VOLCANO_GROUP = "scheduling.k8s.io/group-name"
+COSCHEDULING_GROUP = "scheduling.x-k8s.io/pod-group"
+LABEL_ZONE = "topology.kubernetes.io/zone"
+"""Kubernetes 1.33 and newer copy it from a node to the pods that are bound to it, and so the region's."""
 
 ROLE_WORKER = "worker"
 
@@ -75,6 +88,11 @@ def service_name(job: str) -> str:
 
 def network_policy_name(job: str) -> str:
     return f"tj-{job}"
+
+
+def pod_group_name(job: str, digest: str) -> str:
+    """The group of one launch; `digest` is the plan's, so that pods of two plans are never counted as one gang."""
+    return f"tj-{job}-{digest[:8]}"
 
 
 def disruption_budget_name(job: str, role: str) -> str:

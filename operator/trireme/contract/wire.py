@@ -109,6 +109,8 @@ class Join:
     node: str
     store_port: int
     """A port that is free on the pod, for torch's TCPStore should rank 0 run there."""
+    domain: str = ""
+    """Topology domain of the node; empty when it is not known."""
 
 
 @dataclass(frozen=True)

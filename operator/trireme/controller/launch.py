@@ -9,13 +9,14 @@ from typing import TypeVar
 
 from trireme.cluster import podview, resources
 from trireme.cluster.client import Client
+from trireme.cluster.discovery import FRESH_SECONDS, Discovery
 from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import PODS, Resource
 from trireme.contract import wire
 from trireme.contract.bundle import Agent
 from trireme.lifecycle.pod import Pod
 from trireme.plan import manifests
-from trireme.plan.plan import Plan, PodPlan
+from trireme.plan.plan import GroupKind, Plan, PodPlan
 from trireme.plan.support import Support, support
 
 T = TypeVar("T")
@@ -42,17 +43,27 @@ class Launcher:
         self._client = client
         self._key = key
         self._agent = agent
+        self._discovery = Discovery(client, (kind.value for kind in GroupKind))
 
     @property
     def agent(self) -> str:
         """Content hash of the agent that new pods get."""
         return self._agent.digest
 
+    async def groups(self, fresh_seconds: float = FRESH_SECONDS) -> frozenset[GroupKind]:
+        """What can make pods a gang here, as of `fresh_seconds` ago at most. Raises ApiError."""
+        served = await self._discovery.served(fresh_seconds)
+        return frozenset(kind for kind in GroupKind if kind.value in served)
+
     async def support(self, plan: Plan) -> str:
         """What the pods lean on. Returns why one object cannot be there, or an empty string. Raises ApiError."""
         token = wire.token(self._key, plan.job.uid)
         answers = await asyncio.gather(*(self._lean(plan, each) for each in support(plan, token, self._agent.content)))
         return next(filter(None, answers), "")
+
+    def forget_groups(self) -> None:
+        """One of them turned out not to be served any more."""
+        self._discovery.forget()
 
     async def pods(self, plan: Plan, wanted: Sequence[PodPlan]) -> Launched:
         """In growing batches, up to the first refusal or failure."""

@@ -17,16 +17,23 @@ class Parsed:
 
     generation: int
     attempt: int
+    suspensions: int
     plan: Plan | None = None
     errors: tuple[FieldError, ...] = ()
+    no_gang: str = ""
+    """Why the gang that the job asks for cannot be had; the plan is without one, and no pod is made by it."""
+    tries: int = 0
+    """Times in a row that there was no gang."""
+    ask_again_at: float = math.inf
+    """When to look for the gang again, on the loop's clock."""
 
 
 @dataclass
 class Memory:
     uid: str
     parsed: Parsed | None = None
-    supported: bool = False
-    """Service, Secret and ConfigMap are there."""
+    supported: str = ""
+    """Digest of the plan whose Service, Secret and so on are there."""
     created: dict[str, Pod] = field(default_factory=dict)
     """Pods by name that the API server confirmed and the informer may not have seen."""
     deleted: set[str] = field(default_factory=set)

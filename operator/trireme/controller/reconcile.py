@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from trireme.cluster.errors import ApiError
 from trireme.cluster.informer import Informer, Key
 from trireme.contract import wire
+from trireme.controller import planning
 from trireme.controller.effects import Effects
 from trireme.controller.jobs import Job, Jobs
 from trireme.controller.memory import Memory, Parsed
@@ -16,9 +19,7 @@ from trireme.lifecycle.decide import decide, rejected
 from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.lifecycle.observe import observe
 from trireme.lifecycle.pod import Pod, PodPhase
-from trireme.plan.planner import plan
-from trireme.spec.errors import InvalidSpec
-from trireme.spec.parse import parse
+from trireme.plan.plan import Plan
 from trireme.spec.status import JobStatus
 
 
@@ -51,16 +52,27 @@ class Reconciler:
         memory = self._memory(key, job)
         await self.effects.recheck_strangers(key, memory)
         status = JobStatus.model_validate(job.get("status") or {})
-        parsed = memory.parsed = _parsed(job, status.attempt, self.agent, memory.parsed)
+        parsed = memory.parsed = await planning.parsed(job, status, memory.parsed, self.effects.launcher)
         decision = self._decide(key, parsed, status, memory)
         if not await self.effects.say(key, job, decision, memory):
             return
         await self.effects.delete(key, decision.delete, memory)
         if parsed.plan is not None:
-            await self.effects.create(key, parsed.plan, decision.create, memory)
+            await self._create(key, parsed.plan, decision, memory)
         self._poll(key, decision, memory)
+        if parsed.no_gang:
+            self.effects.queue.add_after(key, parsed.ask_again_at - _clock())
         if decision.look_again_seconds is not None:
             self.effects.queue.add_after(key, decision.look_again_seconds)
+
+    async def _create(self, key: Key, planned: Plan, decision: Decision, memory: Memory) -> None:
+        try:
+            await self.effects.create(key, planned, decision.create, memory)
+        except ApiError as error:
+            if error.not_found and planned.gang is not None:  # the kind of its group has gone from the cluster
+                self.effects.launcher.forget_groups()
+                memory.parsed = None
+            raise
 
     def _decide(self, key: Key, parsed: Parsed, status: JobStatus, memory: Memory) -> Decision:
         informer = self.pods(key[0])
@@ -69,7 +81,9 @@ class Reconciler:
             said = rejected(parsed.generation, status, parsed.errors, self.now())
             return Decision(said, delete=tuple(_at_work(pods, memory.uid)))
         report, silent = self.poller.report(key), self.poller.silent(key)
-        observed = observe(parsed.plan, pods, report=report, silent=silent, refused=memory.refused)
+        observed = observe(
+            parsed.plan, pods, report=report, silent=silent, refused=memory.refused, no_gang=parsed.no_gang
+        )
         return decide(parsed.plan, observed, status, self.now())
 
     def _memory(self, key: Key, job: Job) -> Memory:
@@ -89,15 +103,8 @@ class Reconciler:
             self.poller.drop(key)
 
 
-def _parsed(job: Job, attempt: int, agent: str, last: Parsed | None) -> Parsed:
-    """`last` again while it holds: a plan of many pods is not made anew at every event."""
-    generation = job["metadata"]["generation"]
-    if last is not None and (last.generation, last.attempt) == (generation, attempt):
-        return last
-    try:
-        return Parsed(generation, attempt, plan(parse(job), attempt=attempt, agent=agent))
-    except InvalidSpec as invalid:
-        return Parsed(generation, attempt, errors=invalid.errors)
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _at_work(pods: list[Pod], uid: str) -> Iterator[PodDeletion]:

@@ -12,8 +12,8 @@ NORMAL = "Normal"
 WARNING = "Warning"
 LAUNCHED = "Launched"
 INVALID_SPEC = "InvalidSpec"
-QUIET = frozenset({"PodsPending", *conditions.FINAL})
-"""Reasons of Running=False that are no news: pods that take their time, and the end, which has its own Event."""
+QUIET = frozenset({"PodsPending", conditions.SUSPENDED, *conditions.FINAL})
+"""Reasons of Running=False that are no news: pods that take their time, and phases, which have their own Events."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from trireme.spec.status import Condition, JobStatus
 
 SCHEDULED = "Scheduled"
 RUNNING = "Running"
+SUSPENDED = "Suspended"
 SUCCEEDED = "Succeeded"
 FAILED = "Failed"
 FINAL = (SUCCEEDED, FAILED)

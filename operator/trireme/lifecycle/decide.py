@@ -1,7 +1,8 @@
 """The job's life in one function: from what is observed and what was said before to what to do and to say now.
 
 Pending --all pods run--> Running --all pods succeeded--> Succeeded
-   `------------------------`-------a pod failed--------> Failed          (terminal is terminal)
+   |                        |-------a pod failed--------> Failed          (terminal is terminal)
+   `------------------------`--spec.suspend--> Suspended --not any more--> Pending
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from trireme.lifecycle import conditions, message
 from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.lifecycle.observe import Observed
 from trireme.lifecycle.pod import Pod
+from trireme.lifecycle.policies import suspend
 from trireme.lifecycle.policies.cleanup import leftovers
 from trireme.lifecycle.policies.failure import RANK_FAILED, Verdict, judge
 from trireme.lifecycle.policies.success import succeeded
+from trireme.lifecycle.policies.suspend import suspended
 from trireme.lifecycle.progress import progress
 from trireme.lifecycle.rootcause import sentence
+from trireme.plan.kueue import queue_of
 from trireme.plan.plan import Plan
 from trireme.spec.errors import FieldError
 from trireme.spec.status import JobStatus, ReplicaCounts
@@ -34,12 +38,19 @@ def decide(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> 
     if conditions.finished(status):
         return Decision(status, delete=_deletions(leftovers(observed, plan.job.spec.cleanup.pods)))
     status = _seen(plan, observed, status)
-    if succeeded(observed, len(plan.pods)):
-        return _finish(plan, observed, _started(status, now), now, conditions.SUCCEEDED, "AllRanksDone", "")
-    verdict = judge(observed, status, now)
-    if verdict is not None:
-        return _failing(plan, observed, status, verdict, now)
+    if suspended(status):
+        if plan.job.spec.suspend:
+            return _suspend(plan, observed, status, now)
+        status = _resumed(plan, status, now)
     started = status.start_time is not None
+    if started or not observed.stale:  # what pods of an earlier plan do is nothing to a job that has not started
+        if succeeded(observed, len(plan.pods)):
+            return _finish(plan, observed, _started(status, now), now, conditions.SUCCEEDED, "AllRanksDone", "")
+        verdict = judge(observed, status, now)
+        if verdict is not None:
+            return _failing(plan, observed, status, verdict, now)
+    if plan.job.spec.suspend:
+        return _suspend(plan, observed, status, now)
     if not started and (observed.stale or len(observed.running) + len(observed.succeeded) < len(plan.pods)):
         return _launch(plan, observed, status, now)
     return _run(plan, observed, _started(status, now), now)
@@ -60,22 +71,40 @@ def rejected(generation: int, status: JobStatus, errors: tuple[FieldError, ...],
 def _launch(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
     """Not all pods have run yet: make what is missing, replace what an older plan made."""
     placed = observed.unplaced == 0
-    reason = "AllPodsPlaced" if placed else "Unschedulable" if observed.unschedulable else "PodsPending"
-    text = message.pending(observed, len(plan.pods))
-    return Decision(
-        _say(
-            status, plan.job.generation, now, PENDING, text,
-            (conditions.SCHEDULED, placed, reason), (conditions.RUNNING, False, message.pending_reason(observed)),
-        ),
-        delete=_deletions(pod for pod in observed.stale if not pod.deleting),
-        create=observed.absent,
+    reason = "AllPodsPlaced" if placed else message.unplaced_reason(observed)
+    text = message.pending(observed, len(plan.pods), queue_of(plan.job.spec.scheduling))
+    said = _say(
+        status, plan.job.generation, now, PENDING, text,
+        (conditions.SCHEDULED, placed, reason), (conditions.RUNNING, False, message.pending_reason(observed)),
     )  # fmt: skip
+    if observed.no_gang:  # the plan lacks what the pods are to have: nothing is made by it, and nothing replaced
+        return Decision(said)
+    return Decision(said, _deletions(pod for pod in observed.stale if not pod.deleting), observed.absent)
+
+
+def _suspend(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
+    reason = suspend.reason(status)
+    if not suspended(status):
+        status = status.model_copy(update={"suspensions": status.suspensions + 1, "start_time": None})
+    said = _say(
+        status, plan.job.generation, now, conditions.SUSPENDED, suspend.sentence(reason, observed),
+        (conditions.SCHEDULED, False, conditions.SUSPENDED), (conditions.RUNNING, False, conditions.SUSPENDED),
+        (conditions.SUSPENDED, True, reason),
+    )  # fmt: skip
+    return Decision(said, delete=_deletions(suspend.doomed(observed)))
+
+
+def _resumed(plan: Plan, status: JobStatus, now: datetime) -> JobStatus:
+    resumed = conditions.condition(
+        conditions.SUSPENDED, False, suspend.RESUMED, "spec.suspend is false", now, plan.job.generation
+    )
+    return status.model_copy(update={"conditions": conditions.put(status.conditions, resumed)})
 
 
 def _run(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
     text = message.running(observed, len(plan.pods))
     if observed.stale:
-        text += "; a change of spec.worker or spec.allReduce is ignored: a started job keeps its plan"
+        text += "; a change of the spec, or of the cluster's gang scheduling, is ignored: a started job keeps its plan"
     said = _say(
         status, plan.job.generation, now, conditions.RUNNING, text,
         (conditions.SCHEDULED, True, "AllPodsPlaced"), (conditions.RUNNING, True, "AllPodsRun"),

@@ -9,6 +9,8 @@ from trireme.contract import names
 from trireme.lifecycle.observe import Observed
 from trireme.lifecycle.pod import Pod
 
+GANG_UNAVAILABLE = "GangUnavailable"
+
 _NODES_AVAILABLE = re.compile(
     r"^\d+/\d+ nodes are available: (?P<reasons>.*?)(?:\. (?:preemption|no new claims).*)?\.?$"
 )
@@ -17,7 +19,10 @@ _WHICH_POD = re.compile(r" \(pod: .*\)$")
 _ROOT_WAY_OUT = "set runAsUser in the template's securityContext, or runAsNonRoot: false to allow root"
 
 
-def pending(observed: Observed, desired: int) -> str:
+def pending(observed: Observed, desired: int, queue: str | None = None) -> str:
+    """`queue`: who admits the pods, when a queue does."""
+    if observed.no_gang:
+        return f"Pending: {observed.no_gang}"
     if observed.refused:
         return f"Pending: the API server refuses: {observed.refused}"
     if observed.foreign:
@@ -30,6 +35,9 @@ def pending(observed: Observed, desired: int) -> str:
     if observed.unschedulable:
         reason = scheduling_reason(observed.unschedulable[0].unschedulable)
         return f"Pending: {len(observed.unschedulable)}/{desired} unschedulable: {reason}"
+    if observed.gated:
+        way = f"wait for admission by queue {queue}" if queue else "are held back by a scheduling gate"
+        return f"Pending: {len(observed.gated)}/{desired} {way}"
     if observed.blocked:
         return blocked(observed.blocked[0])
     if observed.deleting:
@@ -40,6 +48,8 @@ def pending(observed: Observed, desired: int) -> str:
 
 def pending_reason(observed: Observed) -> str:
     """What `pending` says, in one CamelCase word for conditions and Events; PodsPending: nothing is wrong."""
+    if observed.no_gang:
+        return GANG_UNAVAILABLE
     if observed.refused:
         return "Refused"
     if observed.foreign:
@@ -48,7 +58,18 @@ def pending_reason(observed: Observed) -> str:
         return "PodsPending"
     if observed.unschedulable:
         return "Unschedulable"
+    if observed.gated:
+        return "PodsPending"
     return observed.blocked[0].waiting_reason if observed.blocked else "PodsPending"
+
+
+def unplaced_reason(observed: Observed) -> str:
+    """Why pods have no node, in one CamelCase word."""
+    if observed.no_gang:
+        return GANG_UNAVAILABLE
+    if observed.unschedulable:
+        return "Unschedulable"
+    return "SchedulingGated" if observed.gated else "PodsPending"
 
 
 def blocked(pod: Pod) -> str:

@@ -21,6 +21,8 @@ class Observed:
     foreign: tuple[Pod, ...] = ()
     """Pods that hold one of our names but belong to another owner: an earlier job of this name, or a stranger."""
     deleting: tuple[Pod, ...] = ()
+    gated: tuple[Pod, ...] = ()
+    """Held back by a scheduling gate: a queue has not admitted them yet."""
     unschedulable: tuple[Pod, ...] = ()
     blocked: tuple[Pod, ...] = ()
     """Placed, but a container waits for a reason that does not go away by itself (image, configuration)."""
@@ -36,20 +38,29 @@ class Observed:
     """It does not answer the operator."""
     refused: str = ""
     """Why the API server refused a pod, in its words."""
+    no_gang: str = ""
+    """Why the gang that the job asks for cannot be had."""
 
     @property
     def active(self) -> tuple[Pod, ...]:
         """Pods that exist and have not finished."""
-        return self.deleting + self.unschedulable + self.blocked + self.starting + self.running
+        return self.deleting + self.gated + self.unschedulable + self.blocked + self.starting + self.running
 
     @property
     def unplaced(self) -> int:
         """Pods of the plan that have no node yet."""
-        return len(self.absent) + len(self.foreign) + len(self.unschedulable) + sum(not p.node for p in self.starting)
+        nowhere = self.absent, self.foreign, self.gated, self.unschedulable
+        return sum(map(len, nowhere)) + sum(not pod.node for pod in self.starting)
 
 
 def observe(
-    plan: Plan, pods: Iterable[Pod], *, report: JobReport | None = None, silent: bool = False, refused: str = ""
+    plan: Plan,
+    pods: Iterable[Pod],
+    *,
+    report: JobReport | None = None,
+    silent: bool = False,
+    refused: str = "",
+    no_gang: str = "",
 ) -> Observed:
     """`pods` are all that carry the job's label, in any order."""
     by_name = {pod.name: pod for pod in pods}
@@ -72,6 +83,7 @@ def observe(
         report=report,
         silent=silent,
         refused=refused,
+        no_gang=no_gang,
         **{name: tuple(found) for name, found in buckets.items()},
     )
 
@@ -87,6 +99,8 @@ def _bucket(pod: Pod, owner_uid: str) -> str:
         return "failed"
     if pod.deleting:
         return "deleting"
+    if pod.gated:
+        return "gated"
     if pod.unschedulable:
         return "unschedulable"
     if pod.running:

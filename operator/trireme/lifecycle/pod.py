@@ -56,7 +56,9 @@ class Pod:
     running: bool = False
     """The trainer container is in state running."""
     unschedulable: str = ""
-    """Message of condition PodScheduled=False with reason Unschedulable (or SchedulingGated)."""
+    """Message of condition PodScheduled=False with reason Unschedulable."""
+    gated: bool = False
+    """No scheduler looks at it before somebody removes its scheduling gates: Kueue, or another admission."""
     waiting_reason: str = ""
     """Of the first container (init containers first) that waits: `ImagePullBackOff`, `ContainerCreating`, ..."""
     waiting_message: str = ""

@@ -113,6 +113,8 @@ def _trainer(container: Manifest, environment: list[Manifest], memory: bool) -> 
 def _environment(job: TrainingJob, layout: Layout) -> list[Manifest]:
     """The variables that are the same in every pod."""
     first = layout.pods[0]
+    topology = job.spec.scheduling.topology
+    downward = {**_DOWNWARD, environ.DOMAIN: f"metadata.labels['{topology.key if topology else names.LABEL_ZONE}']"}
     variables = PodEnvironment(
         job=job.name,
         namespace=job.namespace,
@@ -130,10 +132,10 @@ def _environment(job: TrainingJob, layout: Layout) -> list[Manifest]:
         pod_uid="",
         node_name="",
     ).write()
-    plain = [(name, value) for name, value in variables.items() if name not in _OWN and name not in _DOWNWARD]
+    plain = [(name, value) for name, value in variables.items() if name not in _OWN and name not in downward]
     return [
         *({"name": name, "value": value} for name, value in (*plain, *layout.environment)),
-        *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": field}}} for name, field in _DOWNWARD.items()),
+        *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": field}}} for name, field in downward.items()),
     ]
 
 
@@ -163,6 +165,16 @@ def _volumes(job: TrainingJob, agent: str) -> list[Manifest]:
             },
         },
     ]
+
+
+def owned(job: TrainingJob, name: str) -> Manifest:
+    """Metadata of an object that belongs to the job."""
+    return {
+        "name": name,
+        "namespace": job.namespace,
+        "labels": names.job_labels(job.name),
+        "ownerReferences": [owner_reference(job)],
+    }
 
 
 def owner_reference(job: TrainingJob) -> Manifest:

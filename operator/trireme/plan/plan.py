@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from trireme.spec.model import TrainingJob
@@ -31,6 +32,20 @@ class Layout:
     """Variables that every trainer container gets beside its own place."""
 
 
+class GroupKind(Enum):
+    """The kinds of object that make pods a gang; value: apiVersion and kind."""
+
+    NATIVE_V1BETA1 = ("scheduling.k8s.io/v1beta1", "PodGroup")
+    """Kubernetes 1.37."""
+    NATIVE_V1ALPHA2 = ("scheduling.k8s.io/v1alpha2", "PodGroup")
+    """Kubernetes 1.36."""
+    NATIVE_V1ALPHA1 = ("scheduling.k8s.io/v1alpha1", "Workload")
+    """Kubernetes 1.35: the groups are entries of a Workload."""
+    VOLCANO = ("scheduling.volcano.sh/v1beta1", "PodGroup")
+    COSCHEDULING = ("scheduling.x-k8s.io/v1alpha1", "PodGroup")
+    """Of kubernetes-sigs/scheduler-plugins."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything one attempt of a job consists of."""
@@ -45,4 +60,6 @@ class Plan:
     template: Mapping[str, Any]
     """metadata and spec that all pods share, as one value: a plan of 10,000 pods holds it once."""
     digest: str
-    """Hash of what the spec decides of the pods' manifests; pods carry it as an annotation."""
+    """Hash of what decides the pods' manifests, but for the agent; pods carry it as an annotation."""
+    gang: GroupKind | None = None
+    """What makes the pods a gang; None: each is placed by itself, or a queue admits them."""

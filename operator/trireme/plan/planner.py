@@ -1,4 +1,4 @@
-"""From a job to its Plan. Pure: the same job, attempt and agent always give the same plan, in any process.
+"""From a job to its Plan. Pure: the same job, attempt, agent and cluster always give the same plan, in any process.
 
 A strategy is one function in one file, TrainingJob -> Layout; this table is the only place that knows them all.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
-from trireme.plan import allreduce, manifests
-from trireme.plan.plan import Layout, Plan
+from trireme.contract import names
+from trireme.plan import allreduce, gang, kueue, manifests, topology
+from trireme.plan.manifests import Manifest
+from trireme.plan.plan import GroupKind, Layout, Plan
 from trireme.spec.model import Strategy, TrainingJob
 
 STRATEGIES = {Strategy.ALL_REDUCE: allreduce.layout}
@@ -18,16 +21,39 @@ DIGEST_LENGTH = 16
 """Hexadecimal digits: 64 bits, against accidents and not against attackers."""
 
 
-def plan(job: TrainingJob, *, attempt: int, agent: str) -> Plan:
-    """`agent` is the content hash of agent.pyz, hexadecimal."""
+def plan(job: TrainingJob, *, attempt: int, agent: str, group: GroupKind | None = None, suspensions: int = 0) -> Plan:
+    """`agent` is the content hash of agent.pyz, hexadecimal; `group` what makes the pods a gang (gang.choose).
+
+    `suspensions`: how often the job was suspended; what was made before the last time is of another plan.
+    """
     layout = STRATEGIES[job.spec.strategy](job)
-    template = manifests.template(job, layout, agent)
-    return Plan(job, attempt, agent, layout.pods, layout.environment, template, _digest(job, layout))
+    digest = _digest(job, layout, group, suspensions)
+    template = _placed(manifests.template(job, layout, agent), job, len(layout.pods), group, digest)
+    return Plan(job, attempt, agent, layout.pods, layout.environment, template, digest, group)
 
 
-def _digest(job: TrainingJob, layout: Layout) -> str:
-    """Of what the user said alone: an upgrade of the operator replaces no pod of a job that waits for GPUs."""
+def _placed(template: Manifest, job: TrainingJob, pods: int, group: GroupKind | None, digest: str) -> Manifest:
+    """With all that `spec.scheduling` says of where and when the pods run."""
+    said = job.spec.scheduling
+    name = names.pod_group_name(job.name, digest)
+    if said.priority_class_name:
+        template = {**template, "spec": {**template["spec"], "priorityClassName": said.priority_class_name}}
+    if said.topology:
+        template = topology.packed(template, said.topology, job.name)
+    queue = kueue.queue_of(said)
+    if queue:
+        template = kueue.queued(template, queue, name, pods)
+    return gang.linked(template, group, name) if group is not None else template
+
+
+def _digest(job: TrainingJob, layout: Layout, group: GroupKind | None, suspensions: int) -> str:
+    """Of what the user said and the cluster offers: an upgrade of the operator replaces no pod that waits for GPUs."""
     said = job.spec.model_dump(mode="json", include={"strategy", "worker", "all_reduce"})
     decisive = [job.uid, said, [pod.slots for pod in layout.pods]]
+    placement: dict[str, Any] = job.spec.scheduling.model_dump(mode="json", exclude={"gang"}, exclude_none=True)
+    placement |= {"group": group.value} if group is not None else {}
+    placement |= {"suspensions": suspensions} if suspensions else {}
+    if placement:
+        decisive.append(placement)
     text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trireme.contract import names
-from trireme.plan.manifests import Manifest, owner_reference
+from trireme.plan.gang import pod_group
+from trireme.plan.manifests import Manifest, owned
 from trireme.plan.plan import Plan
 from trireme.spec.model import NetworkPolicy, TrainingJob
 
@@ -34,6 +35,8 @@ def _support(plan: Plan, token: str, agent: bytes) -> Iterator[Support]:
         yield Support(network_policy(plan.job))
     if plan.template["metadata"]["annotations"][names.ANNOTATION_SAFE_TO_EVICT] != "true":
         yield Support(disruption_budget(plan.job, names.ROLE_WORKER))
+    if plan.gang is not None:
+        yield Support(pod_group(plan, plan.gang), unique=True)
 
 
 def service(job: TrainingJob) -> Manifest:
@@ -41,7 +44,7 @@ def service(job: TrainingJob) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _owned(job, names.service_name(job.name)),
+        "metadata": owned(job, names.service_name(job.name)),
         "spec": {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
@@ -55,7 +58,7 @@ def token_secret(job: TrainingJob, token: str) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": _owned(job, names.token_secret_name(job.name, job.uid)),
+        "metadata": owned(job, names.token_secret_name(job.name, job.uid)),
         "type": "Opaque",
         "immutable": True,
         "stringData": {names.TOKEN_FILE: token},
@@ -84,7 +87,7 @@ def network_policy(job: TrainingJob) -> Manifest:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": _owned(job, names.network_policy_name(job.name)),
+        "metadata": owned(job, names.network_policy_name(job.name)),
         "spec": {
             "podSelector": peers,
             "policyTypes": ["Ingress"],
@@ -104,18 +107,9 @@ def disruption_budget(job: TrainingJob, role: str) -> Manifest:
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": _owned(job, names.disruption_budget_name(job.name, role)),
+        "metadata": owned(job, names.disruption_budget_name(job.name, role)),
         "spec": {
             "maxUnavailable": 0,
             "selector": {"matchLabels": {**names.job_labels(job.name), names.LABEL_ROLE: role}},
         },
-    }
-
-
-def _owned(job: TrainingJob, name: str) -> Manifest:
-    return {
-        "name": name,
-        "namespace": job.namespace,
-        "labels": names.job_labels(job.name),
-        "ownerReferences": [owner_reference(job)],
     }

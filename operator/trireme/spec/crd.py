@@ -94,6 +94,12 @@ def _schema() -> Schema:
                 "message": "replicas cannot change after the job has started",
                 "fieldPath": ".spec.worker.replicas",
             },
+            {
+                "rule": "self.spec.scheduling == oldSelf.spec.scheduling"
+                " || !has(oldSelf.status) || !has(oldSelf.status.startTime)",
+                "message": "scheduling cannot change after the job has started",
+                "fieldPath": ".spec.scheduling",
+            },
         ],
     }
 
@@ -104,6 +110,12 @@ def _spec() -> Schema:
     _add_rule(properties["strategy"], "self == oldSelf", IMMUTABLE)
     _add_rule(properties["allReduce"], "self == oldSelf", IMMUTABLE)
     _add_rule(properties["network"], "self == oldSelf", IMMUTABLE)
+    _add_rule(properties["managedBy"], "self == oldSelf", IMMUTABLE)
+    _add_rule(
+        properties["scheduling"],
+        "!has(self.queue) || !(self.gang in ['Native', 'Coscheduling'])",
+        "Kueue admits all pods of a queue at once: leave gang out",
+    )
     _add_rule(
         properties["allReduce"],
         f"self.backend == 'Horovod' || !({_HOROVOD_FIELDS})",

@@ -15,6 +15,9 @@ from trireme.contract import names
 
 Template = dict[str, Any]
 
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
+"""What names of objects and groups consist of (RFC 1123)."""
+
 
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=to_camel, validate_default=True)
@@ -52,6 +55,23 @@ class NetworkPolicy(str, Enum):
 
     JOB_ONLY = "JobOnly"
     NONE = "None"
+
+
+class Gang(str, Enum):
+    """Who places all pods of a job at once, or none."""
+
+    AUTO = "Auto"
+    NONE = "None"
+    NATIVE = "Native"
+    VOLCANO = "Volcano"
+    COSCHEDULING = "Coscheduling"
+
+
+class TopologyMode(str, Enum):
+    """How much a job insists on one topology domain."""
+
+    REQUIRED = "Required"
+    PREFERRED = "Preferred"
 
 
 class Worker(Model):
@@ -132,6 +152,56 @@ class Network(Model):
     ] = NetworkPolicy.JOB_ONLY
 
 
+class Topology(Model):
+    """Packs the job into one domain of the cluster: a zone, a rack, a block of fast network."""
+
+    key: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=317,
+            pattern=rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+            description="Label of the nodes that names their domain, such as `topology.kubernetes.io/zone`.",
+        ),
+    ]
+    mode: Annotated[
+        TopologyMode,
+        Field(strict=False, description="Required: all pods in one domain, or they wait. Preferred: if it can be."),
+    ] = TopologyMode.REQUIRED
+
+
+class Scheduling(Model):
+    """How the pods get their nodes. May change until the job has started."""
+
+    gang: Annotated[
+        Gang,
+        Field(
+            strict=False,
+            description="All pods are placed at once, or none. Auto: with what the cluster serves, if anything. "
+            "Native: scheduling.k8s.io. Volcano, Coscheduling: by their PodGroups. None: each pod by itself.",
+        ),
+    ] = Gang.AUTO
+    queue: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=names.LABEL_MAX,
+            pattern=rf"^{_SUBDOMAIN}$",
+            description="LocalQueue of Kueue that admits all pods of the job at once; with gang Volcano: its queue.",
+        ),
+    ] = None
+    priority_class_name: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=rf"^{_SUBDOMAIN}$",
+            description="PriorityClass of the pods; the template may name it instead.",
+        ),
+    ] = None
+    topology: Topology | None = None
+
+
 class JobSpec(Model):
     """The desired state of a TrainingJob."""
 
@@ -143,6 +213,20 @@ class JobSpec(Model):
     all_reduce: AllReduce = AllReduce()
     cleanup: Cleanup = Cleanup()
     network: Network = Network()
+    scheduling: Scheduling = Scheduling()
+    suspend: Annotated[
+        bool,
+        Field(description="true: the job's pods are deleted and the job is kept; false makes the pods anew."),
+    ] = False
+    managed_by: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=names.LABEL_MAX,
+            pattern=rf"^{_SUBDOMAIN}/[-A-Za-z0-9._/]+$",
+            description="Which controller runs the job; Trireme leaves the jobs of any other alone, status and all.",
+        ),
+    ] = names.CONTROLLER
 
 
 class TrainingJob(Model):

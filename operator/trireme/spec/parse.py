@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from trireme.contract import names
-from trireme.spec import kubernetes_schema, template, words
+from trireme.spec import kubernetes_schema, scheduling, template, words
 from trireme.spec.errors import FieldError, InvalidSpec
 from trireme.spec.model import Backend, JobSpec, Model, TrainingJob
 
@@ -22,8 +22,7 @@ TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
 NOT_SUPPORTED = frozenset({
     "spec.server", "spec.parameterServer", "spec.mesh", "spec.elastic", "spec.restart", "spec.deadlines",
-    "spec.checkpoint", "spec.scheduling", "spec.suspend", "spec.managedBy", "spec.allReduce.compression",
-    "spec.cleanup.ttlSecondsAfterFinished",
+    "spec.checkpoint", "spec.allReduce.compression", "spec.cleanup.ttlSecondsAfterFinished",
 })  # fmt: skip
 """Agreed fields that later versions bring."""
 
@@ -50,6 +49,12 @@ def parse(obj: Any) -> TrainingJob:
         generation=metadata.get("generation") or 1,
         spec=spec,
     )
+
+
+def ours(obj: Mapping[str, Any]) -> bool:
+    """Whether a stored TrainingJob is ours to run; asked before it is parsed, since another's may hold anything."""
+    spec = obj.get("spec")
+    return not isinstance(spec, dict) or spec.get("managedBy") in (None, names.CONTROLLER)
 
 
 def _top_level(obj: Mapping[Any, Any]) -> Iterator[FieldError]:
@@ -116,6 +121,7 @@ def _cross_field(spec: JobSpec) -> Iterator[FieldError]:
                 yield FieldError(
                     f"spec.allReduce.{to_camel(field)}", "works with backend Horovod only, and this is Torch"
                 )
+    yield from scheduling.check(spec)
 
 
 _SAYINGS: dict[str, Callable[[ErrorDetails], str]] = {
@@ -126,6 +132,8 @@ _SAYINGS: dict[str, Callable[[ErrorDetails], str]] = {
     "model_type": lambda e: f"must be a mapping, got {words.describe(e['input'])}",
     "greater_than_equal": lambda e: f"must be at least {e['ctx']['ge']}, got {words.describe(e['input'])}",
     "less_than_equal": lambda e: f"must be at most {e['ctx']['le']}, got {words.describe(e['input'])}",
+    "bool_type": lambda e: f"must be true or false, got {words.describe(e['input'])}",
+    "string_pattern_mismatch": lambda e: f"must match {e['ctx']['pattern']}, got {words.describe(e['input'])}",
     "string_too_short": lambda e: "must not be empty",
     "string_too_long": lambda e: f"must be at most {e['ctx']['max_length']} characters, got {len(e['input'])}",
 }

@@ -22,7 +22,7 @@ class StatusModel(BaseModel):
 class Condition(StatusModel):
     """One fact about the job, true or not (metav1.Condition)."""
 
-    type: Annotated[str, Field(description="Scheduled, Running, Succeeded or Failed.")]
+    type: Annotated[str, Field(description="Scheduled, Running, Suspended, Succeeded or Failed.")]
     status: Annotated[str, Field(description="True, False or Unknown.")]
     reason: Annotated[str, Field(description="One CamelCase word, for programs.")]
     message: Annotated[str, Field(description="One line, for people.")] = ""
@@ -88,7 +88,10 @@ class JobStatus(StatusModel):
     attempt: Annotated[int, Field(description="Which try of the job this is, from 0.")] = 0
     restarts: Annotated[int, Field(description="Tries that failed and were followed by another.")] = 0
     disruptions: Annotated[int, Field(description="Tries that an eviction, a preemption or a lost node ended.")] = 0
-    start_time: Annotated[datetime | None, Field(description="When all pods first ran.")] = None
+    suspensions: Annotated[int, Field(description="How often the job was suspended.")] = 0
+    start_time: Annotated[
+        datetime | None, Field(description="When all pods first ran; a suspension takes it back.")
+    ] = None
     completion_time: Annotated[datetime | None, Field(description="When the job succeeded or failed.")] = None
     progress: Progress | None = None
     failure: Failure | None = None

@@ -88,7 +88,7 @@ ENDED = {
         ),
         pytest.param(
             {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]},
-            {"unschedulable": "SchedulingGated"},
+            {"gated": True},
             id="gated",
         ),
         pytest.param(

@@ -96,6 +96,10 @@ def test_a_whole_pod() -> None:
                         {"name": "TRIREME_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
                         {"name": "TRIREME_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
                         {"name": "TRIREME_NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+                        {
+                            "name": "TRIREME_DOMAIN",
+                            "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['topology.kubernetes.io/zone']"}},
+                        },
                     ],
                     "volumeMounts": [
                         {"name": "trireme-agent", "mountPath": "/opt/trireme", "readOnly": True},

@@ -1,0 +1,57 @@
+"""From a job and its status to its plan, or to what stands in the way: a wrong spec, a gang that cannot be had."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from trireme.cluster import backoff
+from trireme.controller.jobs import Job
+from trireme.controller.launch import Launcher
+from trireme.controller.memory import Parsed
+from trireme.plan import gang
+from trireme.plan.plan import GroupKind
+from trireme.plan.planner import plan
+from trireme.spec.errors import InvalidSpec
+from trireme.spec.model import JobSpec
+from trireme.spec.parse import parse
+from trireme.spec.status import JobStatus
+
+FIRST_SECONDS = 5.0
+CAP_SECONDS = 60.0
+"""A gang scheduler is installed by a person's hand."""
+
+
+async def parsed(job: Job, status: JobStatus, last: Parsed | None, launcher: Launcher) -> Parsed:
+    """`last` again while it holds: a plan of many pods is not made anew at every event. Raises ApiError."""
+    basis = job["metadata"]["generation"], status.attempt, status.suspensions
+    tries = 0
+    if last is not None and (last.generation, last.attempt, last.suspensions) == basis:
+        if asyncio.get_running_loop().time() < last.ask_again_at:
+            return last
+        tries = last.tries
+    try:
+        typed = parse(job)
+    except InvalidSpec as invalid:
+        return Parsed(*basis, errors=invalid.errors)
+    served = await _groups(typed.spec, launcher, again=tries > 0)
+    made = plan(
+        typed,
+        attempt=status.attempt,
+        agent=launcher.agent,
+        group=gang.choose(typed.spec, served),
+        suspensions=status.suspensions,
+    )
+    missing = gang.unavailable(typed.spec, served)
+    if not missing or status.start_time is not None:  # pods that run have their nodes
+        return Parsed(*basis, made)
+    seconds = backoff.delay(tries + 1, FIRST_SECONDS, CAP_SECONDS)
+    again = asyncio.get_running_loop().time() + seconds
+    return replace(Parsed(*basis, made), no_gang=missing, tries=tries + 1, ask_again_at=again)
+
+
+async def _groups(spec: JobSpec, launcher: Launcher, *, again: bool) -> frozenset[GroupKind]:
+    """Not asked for by a job that wants no gang; anew for one that did not find its own."""
+    if not gang.wanted(spec):
+        return frozenset()
+    return await (launcher.groups(FIRST_SECONDS / 2) if again else launcher.groups())
