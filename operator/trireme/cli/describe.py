@@ -52,12 +52,11 @@ def description(job: Object, pods: Sequence[Object], events: Sequence[Object], n
     """The lines of the whole page."""
     status = job.get("status") or {}
     own = [podview.of_object(pod) for pod in pods]
+    ranks = ranks_of(job, pods)
     return [
         *_head(job, status, now),
         *_section("Conditions", columns(_conditions(status.get("conditions") or (), now))),
-        *_section(
-            "Pods", columns(_pods([p for p in own if p.owner_uid == job["metadata"]["uid"]], ranks_of(job), now))
-        ),
+        *_section("Pods", columns(_pods([p for p in own if p.owner_uid == job["metadata"]["uid"]], ranks, now))),
         *_section("Failure", _failure(status.get("failure") or {})),
         *_section("Events", columns(_events(events, now))),
     ]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -62,10 +60,7 @@ def logs(
     it waits for pods to start, follows those that come later, and ends when the job has finished.
     """
     where = target(kubeconfig, context, namespace)
-    try:
-        on_cluster(_logs(where, name, frozenset(ranks), follow=follow, tail=tail, since=since))
-    except BrokenPipeError:  # `trireme logs | head`: the reader has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    on_cluster(_logs(where, name, frozenset(ranks), follow=follow, tail=tail, since=since))
 
 
 async def _logs(
@@ -73,9 +68,10 @@ async def _logs(
 ) -> None:
     async with where.client() as client:
         job = await find_job(client, where.namespace, name)
-        hosts = _hosts(job, ranks)
+        found = await pods_of(client, where.namespace, name)
+        hosts = _hosts(job, found, ranks)
         source = Source(client, where.namespace, trainer_container(job))
-        pods = [podview.of_object(pod) for pod in await pods_of(client, where.namespace, name)]
+        pods = [podview.of_object(pod) for pod in found]
         ready = [pod.name for pod in pods if started(pod) and (not hosts or pod.name in hosts)]
         seen: dict[str, Mark] = {}
         async for line in history(source, ready, ranks, tail=tail, since=since, seen=seen):
@@ -86,9 +82,9 @@ async def _logs(
             click.echo(f"nothing yet: {_why(job)}", err=True)
 
 
-def _hosts(job: Object, ranks: frozenset[int]) -> frozenset[str]:
+def _hosts(job: Object, pods: Sequence[Object], ranks: frozenset[int]) -> frozenset[str]:
     """The pods of these ranks; none: all pods. Raises JobFailed for a rank that the job does not have."""
-    of_pods = ranks_of(job)
+    of_pods = ranks_of(job, pods)
     world = sum(map(len, of_pods.values()))
     missing = sorted(rank for rank in ranks if of_pods and rank >= world)
     if missing:

@@ -16,9 +16,10 @@ from trireme.cli.output import emit
 from trireme.contract import bundle, names
 from trireme.contract.environ import Meeting, process_environment
 from trireme.contract.ranks import places
-from trireme.plan import manifests, planner
-from trireme.plan.plan import Plan
+from trireme.plan import gang, manifests, planner
+from trireme.plan.plan import GroupKind, Plan
 from trireme.plan.support import support
+from trireme.spec.model import Gang
 from trireme.spec.parse import parse
 
 AT_START = "(known when the pods meet)"
@@ -37,7 +38,9 @@ def plan(file: Path, output: str) -> None:
     with invalid_is_failed(file):
         job = parse(read(file).job).model_copy(update={"uid": NO_UID})
     agent = bundle.agent()
-    planned = planner.plan(job, attempt=0, agent=agent.digest)
+    # No cluster is asked: a gang asked for by name is shown in its newest form, Auto finds none.
+    served = frozenset(GroupKind) if job.spec.scheduling.gang is not Gang.AUTO else frozenset()
+    planned = planner.plan(job, attempt=0, agent=agent.digest, group=gang.choose(job.spec, served))
     ranks = _ranks(planned)
     supports = [each.manifest for each in support(planned, "0" * 64, agent.content)]
     if output == "table":

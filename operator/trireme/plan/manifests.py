@@ -113,8 +113,7 @@ def _trainer(container: Manifest, environment: list[Manifest], memory: bool) -> 
 def _environment(job: TrainingJob, layout: Layout) -> list[Manifest]:
     """The variables that are the same in every pod."""
     first = layout.pods[0]
-    topology = job.spec.scheduling.topology
-    downward = {**_DOWNWARD, environ.DOMAIN: f"metadata.labels['{topology.key if topology else names.LABEL_ZONE}']"}
+    downward = {**_DOWNWARD, environ.DOMAIN: f"metadata.labels['{domain_label(job)}']"}
     variables = PodEnvironment(
         job=job.name,
         namespace=job.namespace,
@@ -137,6 +136,12 @@ def _environment(job: TrainingJob, layout: Layout) -> list[Manifest]:
         *({"name": name, "value": value} for name, value in (*plain, *layout.environment)),
         *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": field}}} for name, field in downward.items()),
     ]
+
+
+def domain_label(job: TrainingJob) -> str:
+    """The label of a pod that says its topology domain, where somebody copies it from the node."""
+    topology = job.spec.scheduling.topology
+    return topology.key if topology else names.LABEL_ZONE
 
 
 def _grace_seconds(spec: Manifest) -> int:
