@@ -1,0 +1,82 @@
+"""Queue, topology and priority: what they add to the template, and that the user's own words stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.jobs import UID, job, with_value
+from trireme.plan.plan import Plan
+from trireme.plan.planner import plan
+from trireme.spec.parse import parse
+
+ZONE = "topology.kubernetes.io/zone"
+OURS = {"matchLabels": {"app.kubernetes.io/managed-by": "trireme", "trireme.dev/job": "digits"}}
+TERM = {"labelSelector": OURS, "topologyKey": ZONE}
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+THEIRS = {"labelSelector": {"matchLabels": {"app": "cache"}}, "topologyKey": "kubernetes.io/hostname"}
+
+
+def planned(said: dict[str, Any], **pod: Any) -> Plan:
+    made = job("spec", "scheduling", value=said)
+    for key, value in pod.items():
+        made = with_value(made, "spec", "worker", "template", "spec", key, value=value)
+    return plan(parse({**made, "metadata": {**made["metadata"], "uid": UID}}), attempt=0, agent="abc")
+
+
+def test_a_queue_is_a_few_words_on_each_pod() -> None:
+    made = planned({"queue": "team"})
+    metadata = made.template["metadata"]
+    assert metadata["labels"] == {
+        "kueue.x-k8s.io/queue-name": "team",
+        "kueue.x-k8s.io/pod-group-name": f"tj-digits-{made.digest[:8]}",
+    }
+    assert metadata["annotations"] == {
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+        "kueue.x-k8s.io/pod-group-total-count": "2",
+        "kueue.x-k8s.io/retriable-in-group": "false",
+        "kueue.x-k8s.io/pod-group-pod-index-label": "trireme.dev/index",
+    }
+
+
+def test_volcanos_queue_is_not_kueues() -> None:
+    assert planned({"queue": "team", "gang": "Volcano"}).template["metadata"]["labels"] == {}
+
+
+@pytest.mark.parametrize(
+    ("topology", "affinity", "expected"),
+    [
+        pytest.param({"key": ZONE}, None, {"podAffinity": {REQUIRED: [TERM]}}, id="required"),
+        pytest.param(
+            {"key": ZONE, "mode": "Preferred"},
+            None,
+            {"podAffinity": {PREFERRED: [{"weight": 100, "podAffinityTerm": TERM}]}},
+            id="preferred",
+        ),
+        pytest.param(
+            {"key": ZONE},
+            {"nodeAffinity": {}, "podAffinity": {REQUIRED: [THEIRS]}},
+            {"nodeAffinity": {}, "podAffinity": {REQUIRED: [THEIRS, TERM]}},
+            id="beside the user's own",
+        ),
+    ],
+)
+def test_topology(topology: dict[str, str], affinity: Any, expected: Any) -> None:
+    assert planned({"topology": topology}, affinity=affinity).template["spec"]["affinity"] == expected
+
+
+def test_the_domain_that_pods_learn_is_the_topologys() -> None:
+    (trainer,) = planned({"topology": {"key": "example.com/rack"}}).template["spec"]["containers"]
+    (domain,) = (each["valueFrom"] for each in trainer["env"] if each["name"] == "TRIREME_DOMAIN")
+    assert domain == {"fieldRef": {"fieldPath": "metadata.labels['example.com/rack']"}}
+
+
+def test_priority() -> None:
+    assert planned({"priorityClassName": "high"}).template["spec"]["priorityClassName"] == "high"
+    assert planned({}, priorityClassName="low").template["spec"]["priorityClassName"] == "low"
+
+
+def test_each_word_makes_another_plan() -> None:
+    said = [{}, {"queue": "a"}, {"queue": "b"}, {"priorityClassName": "high"}, {"topology": {"key": ZONE}}]
+    assert len({planned(each).digest for each in said}) == len(said)
