@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 from trireme.cli.lines import START, Line, Mark, Source, after
@@ -55,16 +56,20 @@ class Follower:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> dict[str, Any] | None:
-        """Returns the job as it was last seen, None when it was deleted."""
+        """Returns the job as it was last seen, None when it was deleted. Raises what `show` raises."""
         printer = asyncio.create_task(self._print())
+        printer.add_done_callback(self._wake)
         try:
             while True:
                 self._changed.clear()
+                for task in (printer, *self._tasks.values()):
+                    if task.done():
+                        task.result()
                 job = next(iter(self._jobs.objects()), None)
                 self._start()
                 busy = [task for task in self._tasks.values() if not task.done()]
                 if not busy and (job is None or (job.get("status") or {}).get("phase") in FINISHED):
-                    await self._arrived.join()
+                    await self._all_shown(printer)
                     return job
                 if not self._tasks and job is not None:
                     self._waiting((job.get("status") or {}).get("message") or "no operator has looked at the job yet")
@@ -77,7 +82,17 @@ class Follower:
         for pod in self._present().values():
             if started(pod) and pod.uid not in self._tasks:
                 task = self._tasks[pod.uid] = asyncio.create_task(self._follow(pod))
-                task.add_done_callback(lambda _: self._changed.set())
+                task.add_done_callback(self._wake)
+
+    def _wake(self, _: asyncio.Task[None]) -> None:
+        self._changed.set()
+
+    async def _all_shown(self, printer: asyncio.Task[None]) -> None:
+        joining = asyncio.create_task(self._arrived.join())
+        await asyncio.wait((joining, printer), return_when=asyncio.FIRST_COMPLETED)
+        joining.cancel()
+        if printer.done():
+            printer.result()
 
     def _present(self) -> dict[str, Pod]:
         """Pods by UID."""
@@ -90,10 +105,10 @@ class Follower:
         while True:
             over = not self._writes(pod.uid)
             try:
-                lines = self._source.read(pod.name, follow=True, since_time=mark.stamp or None)
-                async for line in after(mark, lines):
-                    await self._arrived.put(line)
-                    mark, failures = mark.moved(line), 0
+                async with aclosing(self._source.read(pod.name, follow=True, since_time=mark.stamp or None)) as lines:
+                    async for line in after(mark, lines):
+                        await self._arrived.put(line)
+                        mark, failures = mark.moved(line), 0
             except ApiError as error:
                 if error.not_found or error.status == 400:  # it is gone, or its container left no log
                     return

@@ -49,8 +49,7 @@ def get(
         raise click.UsageError("-w shows a table: it does not go with -o")
     where = target(kubeconfig, context, namespace)
     if watch:
-        with suppress(BrokenPipeError):
-            on_cluster(_watch(where, name, everywhere))
+        on_cluster(_watch(where, name, everywhere))
         return
     jobs = on_cluster(_list(where, name, everywhere))
     if output:

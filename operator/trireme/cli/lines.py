@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,7 +59,7 @@ class Mark:
 START = Mark(NO_TIME, "", 0)
 
 
-async def after(mark: Mark, lines: AsyncIterator[Line]) -> AsyncIterator[Line]:
+async def after(mark: Mark, lines: AsyncGenerator[Line, None]) -> AsyncGenerator[Line, None]:
     """The lines behind the mark, of a log that is read again from the mark's second."""
     left = mark.count
     async for line in lines:
@@ -94,7 +94,7 @@ class Source:
         tail: int | None = None,
         since_seconds: int | None = None,
         since_time: str | None = None,
-    ) -> AsyncIterator[Line]:
+    ) -> AsyncGenerator[Line, None]:
         """Raises ApiError."""
         rest = b""
         chunks = self.client.logs(
@@ -110,16 +110,20 @@ class Source:
             yield line(pod, rest)
 
 
-async def merged(streams: Sequence[AsyncIterator[Line]]) -> AsyncIterator[Line]:
-    """All lines by time; each stream is in order and stays so. Holds one line a stream."""
-    heads = await asyncio.gather(*(anext(stream, None) for stream in streams))
-    heap = [(head.time, number, head) for number, head in enumerate(heads) if head is not None]
-    heapq.heapify(heap)
-    while heap:
-        _, number, head = heap[0]
-        yield head
-        following = await anext(streams[number], None)
-        if following is None:
-            heapq.heappop(heap)
-        else:  # a clock that was set back must not reorder a pod's own lines
-            heapq.heapreplace(heap, (max(following.time, head.time), number, following))
+async def merged(streams: Sequence[AsyncGenerator[Line, None]]) -> AsyncGenerator[Line, None]:
+    """All lines by time; each stream is in order and stays so. Holds one line a stream, and closes all at the end."""
+    try:
+        heads = await asyncio.gather(*(anext(stream, None) for stream in streams))
+        heap = [(head.time, number, head) for number, head in enumerate(heads) if head is not None]
+        heapq.heapify(heap)
+        while heap:
+            time, number, head = heap[0]
+            yield head
+            following = await anext(streams[number], None)
+            if following is None:
+                heapq.heappop(heap)
+            else:  # a clock that was set back must not reorder a pod's own lines
+                heapq.heapreplace(heap, (max(following.time, time), number, following))
+    finally:
+        for stream in streams:
+            await stream.aclose()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import click
@@ -74,8 +75,9 @@ async def _logs(
         pods = [podview.of_object(pod) for pod in found]
         ready = [pod.name for pod in pods if started(pod) and (not hosts or pod.name in hosts)]
         seen: dict[str, Mark] = {}
-        async for line in history(source, ready, ranks, tail=tail, since=since, seen=seen):
-            _show(line)
+        async with aclosing(history(source, ready, ranks, tail=tail, since=since, seen=seen)) as lines:
+            async for line in lines:
+                _show(line)
         if follow:
             await _follow(client, where.namespace, name, source, ranks, seen)
         elif not ready:
@@ -100,29 +102,31 @@ async def history(
     tail: int | None,
     since: int | None,
     seen: dict[str, Mark],
-) -> AsyncIterator[Line]:
+) -> AsyncGenerator[Line, None]:
     """What the pods have written so far, by time; `seen` then says how far each was read."""
     streams = [_readable(source, pod, None if ranks else tail, since, seen) for pod in pods]
-    lines = (line async for line in merged(streams) if wanted(line, ranks))
-    if tail is None:
-        async for line in lines:
-            yield line
-        return
     last: deque[Line] = deque(maxlen=tail)
-    async for line in lines:
-        last.append(line)
+    async with aclosing(merged(streams)) as lines:
+        async for line in lines:
+            if not wanted(line, ranks):
+                continue
+            if tail is None:
+                yield line
+            else:
+                last.append(line)
     for line in last:
         yield line
 
 
 async def _readable(
     source: Source, pod: str, tail: int | None, since: int | None, seen: dict[str, Mark]
-) -> AsyncIterator[Line]:
+) -> AsyncGenerator[Line, None]:
     """A pod that cannot be read leaves the others readable."""
     try:
-        async for line in source.read(pod, tail=tail, since_seconds=since):
-            seen[pod] = seen.get(pod, START).moved(line)
-            yield line
+        async with aclosing(source.read(pod, tail=tail, since_seconds=since)) as lines:
+            async for line in lines:
+                seen[pod] = seen.get(pod, START).moved(line)
+                yield line
     except ApiError as error:
         if not error.not_found:
             click.echo(f"trireme: the log of {pod} cannot be read: {error.message}", err=True)

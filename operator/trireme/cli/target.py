@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -61,6 +63,9 @@ def on_cluster(work: Coroutine[Any, Any, T]) -> T:
     logging.basicConfig(level=logging.WARNING, format="trireme: %(message)s")
     try:
         return asyncio.run(work)
+    except BrokenPipeError:  # `trireme logs | head`: the reader has enough, and the rest must go somewhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except ApiError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,6 +45,7 @@ class Scene:
         self.since: list[str | None] = []
         self.shown: list[str] = []
         self.waits: list[str] = []
+        self.broken = False
         self.seen: dict[str, Mark] = {}
 
     def job(self, phase: str, message: str = "") -> None:
@@ -65,7 +66,7 @@ class Scene:
             },
         )
 
-    async def read(self, pod: str, *, follow: bool, since_time: str | None) -> AsyncIterator[Line]:
+    async def read(self, pod: str, *, follow: bool, since_time: str | None) -> AsyncGenerator[Line, None]:
         assert follow
         self.since.append(since_time)
         scripts = self.scripts.get(pod)
@@ -78,6 +79,11 @@ class Scene:
                 second, _, text = step.partition(" ")
                 yield Line(pod, T0.replace(second=int(second)), f"2026-01-01T00:00:{second}Z", text)
 
+    def show(self, line: Line) -> None:
+        if self.broken:
+            raise BrokenPipeError
+        self.shown.append(line.text)
+
     def follower(self) -> Follower:
         return Follower(
             self,  # type: ignore[arg-type]
@@ -85,7 +91,7 @@ class Scene:
             self.pods,  # type: ignore[arg-type]
             self.changed,
             seen=self.seen,
-            show=lambda line: self.shown.append(line.text),
+            show=self.show,
             waiting=self.waits.append,
         )
 
@@ -179,6 +185,20 @@ def test_a_pod_that_is_replaced_is_followed_anew() -> None:
         scene.job("Succeeded")
 
     assert follow(act).shown == ["old", "new"]
+
+
+@pytest.mark.parametrize("phase", ["Running", "Succeeded"])
+def test_a_reader_that_has_enough_ends_it(phase: str) -> None:
+    async def main() -> None:
+        scene = Scene()
+        scene.scripts = {"digits-worker-0": [["01 a"]]}
+        scene.job(phase)
+        scene.pod(0, RUNNING if phase == "Running" else ENDED)
+        scene.broken = True
+        await scene.follower().run()
+
+    with pytest.raises(BrokenPipeError):
+        warped(main())
 
 
 def test_a_job_that_is_deleted_ends_it() -> None:

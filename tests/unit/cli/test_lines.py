@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,13 +16,13 @@ def at(second: int, text: str = "", pod: str = "p") -> Line:
     return Line(pod, T0.replace(second=second), stamp, text)
 
 
-async def stream(*lines: Line) -> AsyncIterator[Line]:
+async def stream(*lines: Line) -> AsyncGenerator[Line, None]:
     for each in lines:
         await asyncio.sleep(0)
         yield each
 
 
-async def collected(lines: AsyncIterator[Line]) -> list[str]:
+async def collected(lines: AsyncGenerator[Line, None]) -> list[str]:
     return [each.text for each in [each async for each in lines]]
 
 
@@ -86,7 +86,7 @@ async def test_a_log_that_was_rotated_away_is_shown_from_where_it_begins_now() -
 
 async def test_chunks_end_anywhere() -> None:
     class Client:
-        async def logs(self, *_: Any, **options: Any) -> AsyncIterator[bytes]:
+        async def logs(self, *_: Any, **options: Any) -> AsyncGenerator[bytes, None]:
             assert options["timestamps"]
             for chunk in (b"2026-01-01T00:00:0", b"1Z a\n2026-01-01T00:00:02Z b", b"\n2026-01-01T00:00:03Z c"):
                 yield chunk
