@@ -55,7 +55,7 @@ class Controller:
         )
         journal = Journal(metrics, self._events)
         effects = Effects(client, self._jobs, self._queue, launcher, journal, settings.status_seconds)
-        self._reconcile = Reconciler(self._jobs, self._pods, effects, self._poller, key, agent().digest)
+        self._reconcile = Reconciler(self._jobs, self._pods, effects, self._poller, key)
         metrics.watch_jobs(self._jobs.all, self._queue.__len__)
 
     def heard(self, kind: str | None, job: Job) -> None:

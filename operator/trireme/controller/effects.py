@@ -78,12 +78,12 @@ class Effects:
         if not await self._reread(key, memory.uid):  # no event tells of a deletion that nobody watched
             return
         log.info("create job=%s/%s pods=%d first=%s", *key, len(wanted), wanted[0].name)
-        if not memory.supported:
+        if memory.supported != plan.digest:
             refused = await self.launcher.support(plan)
             if refused:
                 self._hold(key, memory, refused)
                 return
-            memory.supported = True
+            memory.supported = plan.digest
         first = not memory.created and len(wanted) == len(plan.pods)
         launched = await self.launcher.pods(plan, wanted)
         if first:

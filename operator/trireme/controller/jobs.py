@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from trireme.spec.parse import ours
+
 Key = tuple[str, str]
 Job = dict[str, Any]
 
@@ -14,7 +16,10 @@ def key_of(job: Job) -> Key:
 
 
 class Jobs:
-    """By namespace and name. Objects come from events, lists and answers to our writes, in any order."""
+    """By namespace and name, those that are ours to run (`spec.managedBy`): of the others nothing is known behind here.
+
+    Objects come from events, lists and answers to our writes, in any order.
+    """
 
     def __init__(self) -> None:
         self._jobs: dict[Key, Job] = {}
@@ -28,6 +33,8 @@ class Jobs:
     def put(self, job: Job) -> bool:
         """False when it is no news: we have this version, or a later one."""
         key = key_of(job)
+        if not ours(job):  # for good; what we had under its name has gone
+            return self._jobs.pop(key, None) is not None
         known = self._jobs.get(key)
         if known is not None and _version(job) <= _version(known):
             return False

@@ -37,8 +37,6 @@ class Reconciler:
     poller: Poller
     key: bytes
     """The operator's key."""
-    agent: str
-    """Content hash of the agent that new pods get."""
     now: Callable[[], datetime] = utc_now
     _memories: dict[Key, Memory] = field(default_factory=dict)
 

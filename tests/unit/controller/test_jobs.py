@@ -26,6 +26,17 @@ def test_the_deletion_of_a_predecessor_leaves_its_successor() -> None:
     assert jobs.get(KEY) is None
 
 
+def test_a_job_of_another_controller_is_not_ours_whatever_it_holds() -> None:
+    jobs = Jobs()
+    theirs = {**job(7, uid="theirs"), "spec": {"managedBy": "kueue.x-k8s.io/multikueue"}, "status": "odd"}
+    assert not jobs.put(theirs)
+    assert jobs.get(KEY) is None
+    jobs.put(job(5))
+    assert jobs.put(theirs)  # ours must have gone: this has its name
+    assert jobs.get(KEY) is None
+    assert jobs.put({**job(8), "spec": {"managedBy": "trireme.dev/operator"}})
+
+
 def test_jobs_that_a_list_should_have_shown() -> None:
     jobs = Jobs()
     jobs.put(job(5))

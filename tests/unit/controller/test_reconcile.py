@@ -49,6 +49,9 @@ class Api:
         self.refuse: Callable[[str, Resource], ApiError | None] = lambda verb, resource: None
         self.version = 0
         """What the informer has seen."""
+        self.served: dict[str, frozenset[str]] = {}
+        """Kinds by apiVersion, of the optional ones."""
+        self.discoveries = 0
 
     def put(self, resource: Resource, obj: Object) -> Object:
         self.latest += 1
@@ -89,6 +92,10 @@ class Api:
             raise ApiError("patch", 409, "Conflict", "the object has been modified")
         return self.put(resource, {**current, "status": merge_patch(current.get("status", {}), body["status"])})
 
+    async def kinds(self, api_version: str) -> frozenset[str]:
+        self.discoveries += api_version == VOLCANO
+        return self.served.get(api_version, frozenset())
+
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
         self._ask("delete", resource, name)
         if (await self.get(resource, namespace, name))["metadata"]["uid"] != uid:
@@ -114,7 +121,7 @@ class Bench:
         journal = Journal(Metrics(process=False), self.events)
         effects = Effects(client, self.jobs, self.queue, launcher, journal, status_seconds=1)
         informer: Any = self.api
-        self.reconcile = Reconciler(self.jobs, lambda _: informer, effects, poller, b"k" * 32, "abc", now=lambda: NOW)
+        self.reconcile = Reconciler(self.jobs, lambda _: informer, effects, poller, b"k" * 32, now=lambda: NOW)
         self.jobs.put(self.api.put(TRAINING_JOBS, made))
         self.queue.add(KEY)
 
@@ -274,6 +281,67 @@ def test_a_job_made_invalid_loses_the_pods_that_still_work() -> None:
         await it.turn()
         assert it.message.startswith("Failed: invalid spec: spec.worker.template.spec.containers[0].command")
         assert it.api.names(PODS) == []
+
+    bench(job(), test)
+
+
+def with_gang(said: str) -> Object:
+    made = job()
+    made["spec"]["scheduling"] = {"gang": said}
+    return made
+
+
+VOLCANO = "scheduling.volcano.sh/v1beta1"
+SERVED = {VOLCANO: frozenset({"PodGroup", "Queue"})}
+
+
+def test_a_gang_that_cannot_be_had_is_told_and_looked_for_ever_more_slowly() -> None:
+    async def test(it: Bench) -> None:
+        async with asyncio.timeout(120):
+            while asyncio.get_running_loop().time() < 60:
+                await it.turn()
+        assert it.message == (
+            "Pending: gang Volcano needs PodGroup of scheduling.volcano.sh/v1beta1, and the API server serves none"
+        )
+        (scheduled, running) = it.api.objects["trainingjobs", "digits"]["status"]["conditions"]
+        assert (scheduled["type"], scheduled["status"], scheduled["reason"]) == (
+            "Scheduled", "False", "GangUnavailable",
+        )  # fmt: skip
+        assert running["reason"] == "GangUnavailable"
+        assert it.api.writes == ["patch trainingjobs digits"]
+        assert 4 <= it.api.discoveries <= 7
+        it.api.served = SERVED
+        while not it.api.names(PODS):
+            await it.turn()
+        assert it.api.objects["pods", "digits-worker-0"]["spec"]["schedulerName"] == "volcano"
+
+    bench(with_gang("Volcano"), test)
+
+
+def test_auto_takes_what_the_cluster_serves_and_makes_one_group() -> None:
+    async def test(it: Bench) -> None:
+        it.api.served = SERVED
+        await it.turn()
+        (group,) = (it.api.objects[key] for key in it.api.objects if key[0] == "podgroups")
+        assert group["spec"] == {"minMember": 2}
+        links = [it.api.objects["pods", name]["metadata"]["annotations"] for name in it.api.names(PODS)]
+        assert [link["scheduling.k8s.io/group-name"] for link in links] == [group["metadata"]["name"]] * 2
+        assert len([write for write in it.api.writes if write.startswith("create")]) == 2 + 5 + 1
+
+    bench(job(), test)
+
+
+def test_a_kind_of_group_that_went_is_noticed_and_the_job_goes_on_without() -> None:
+    async def test(it: Bench) -> None:
+        it.api.served = SERVED
+        gone = ApiError("create", 404, "NotFound", "the server could not find the requested resource")
+        it.api.refuse = lambda verb, resource: gone if resource.plural == "podgroups" else None
+        with pytest.raises(ApiError):
+            await it.turn()
+        it.api.served = {}
+        it.queue.add(KEY)
+        await it.turn()
+        assert it.api.names(PODS) == ["digits-worker-0", "digits-worker-1"]
 
     bench(job(), test)
 
