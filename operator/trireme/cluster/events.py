@@ -95,6 +95,8 @@ class Recorder:
         self._now = now
         self._series: _Recent[tuple[str, str], _Series] = _Recent()
         self._allowances: _Recent[str, _Allowance] = _Recent()
+        self._forbidden = False
+        """Once is enough to say so."""
         self._due: asyncio.Queue[_Series] = asyncio.Queue(PENDING_MAX)
 
     def record(self, about: Mapping[str, Any], kind: str, reason: str, note: str) -> None:
@@ -131,6 +133,9 @@ class Recorder:
                     await self._create(series)
         except (ApiError, TimeoutError) as error:
             log.debug("event dropped reason=%s error=%r", series.reason, error)
+            if isinstance(error, ApiError) and error.status == 403 and not self._forbidden:
+                self._forbidden = True
+                log.warning("events cannot be written, jobs run all the same: %s", error)
 
     async def _create(self, series: _Series) -> None:
         name = f"{series.about['name']}.{time.time_ns():x}"

@@ -146,29 +146,31 @@ def test_one_object_may_not_flood_and_gets_its_voice_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "levels"),
     [
-        pytest.param(ApiError("create", 429, "TooManyRequests", "busy"), id="busy"),
-        pytest.param(ApiError("create", 403, "Forbidden", "no right to"), id="forbidden"),
-        pytest.param(Unreachable("create", "broken"), id="unreachable"),
+        pytest.param(ApiError("create", 429, "TooManyRequests", "busy"), ["DEBUG"] * 2, id="busy"),
+        pytest.param(
+            ApiError("create", 403, "Forbidden", "no right to"), ["DEBUG", "WARNING", "DEBUG"], id="forbidden"
+        ),
+        pytest.param(Unreachable("create", "broken"), ["DEBUG"] * 2, id="unreachable"),
     ],
 )
 def test_what_cannot_be_written_is_dropped_and_the_next_one_goes_on(
-    error: ApiError, caplog: pytest.LogCaptureFixture
+    error: ApiError, levels: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     api = Api()
     caplog.set_level(logging.DEBUG, "trireme.cluster.events")
 
     async def main() -> None:
-        api.refuse = [error]
+        api.refuse = [error, error]
         events = recorder(api)
-        events.record(JOB, "Normal", "Launched", "")
-        events.record(JOB, "Normal", "Running", "")
+        for reason in ("Launched", "Unschedulable", "Running"):
+            events.record(JOB, "Normal", reason, "")
         await drain(events)
 
     warped(main())
     assert [body["reason"] for _, body in api.writes] == ["Running"]
-    assert [record.levelname for record in caplog.records] == ["DEBUG"]
+    assert [record.levelname for record in caplog.records] == levels
 
 
 def test_an_api_server_that_does_not_answer_is_not_waited_for() -> None:
