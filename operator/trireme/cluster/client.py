@@ -55,12 +55,12 @@ class Client:
         With a `fence` every write raises Fenced while that is closed. Nothing is sent yet. Raises BadKubeconfig.
         """
         throttle = writes or Throttle(rate=1000, burst=1000, concurrency=100)
-        transport = await Transport.connect(kubeconfig, context)
+        transport = await Transport.connect(kubeconfig, context, fence)
         transport.answered = answered
         return cls(transport, throttle, fence)
 
     def apart(self, writes: Throttle) -> Client:
-        """Another client over the same connections: its writes are behind no fence, and nobody else waits for them."""
+        """Another client over the same connections: nobody else waits for its writes."""
         return Client(self._transport, writes)
 
     async def __aenter__(self) -> Client:
@@ -244,7 +244,7 @@ class Client:
 
     async def _write(self, request: Request) -> bytes:
         fence = self._fence.crossing() if self._fence is not None else contextlib.nullcontext()
-        async with self._writes, fence:  # in this order: nothing is waited for between the fence and the sending
+        async with self._writes, fence:  # in this order: who waits for his turn is not cut off, but asked afterwards
             return await self._transport.send(request)
 
 

@@ -35,11 +35,15 @@ class Fence:
     def close(self) -> None:
         self.open_until(-math.inf)
 
+    def check(self) -> None:
+        """Raises Fenced when it is closed."""
+        if not self.open:
+            raise Fenced
+
     @contextlib.asynccontextmanager
     async def crossing(self) -> AsyncIterator[None]:
         """Around what must not go on behind a closed fence: it is cancelled when the fence closes. Raises Fenced."""
-        if not self.open:
-            raise Fenced
+        self.check()
         try:
             async with asyncio.timeout_at(self._until) as crossing:
                 self._crossings.add(crossing)

@@ -24,6 +24,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from trireme import __version__
 from trireme.cluster import kubeconfig
 from trireme.cluster.errors import ApiError, Unreachable, from_status
+from trireme.cluster.fence import Fence
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +71,14 @@ def nobody_counts(request: Request, status: int, seconds: float) -> None:
 class Transport:
     """One connection pool."""
 
-    def __init__(self, configuration: Configuration, kubeconfig_path: Path | None, context: str | None) -> None:
+    def __init__(
+        self, configuration: Configuration, kubeconfig_path: Path | None, context: str | None, fence: Fence | None
+    ) -> None:
         configuration.connection_pool_maxsize = 0  # unlimited: watches and logs hold theirs for long
-        configuration.client_session_kwargs = {"trust_env": False}  # looking for proxies and netrc doubles the CPU
+        configuration.client_session_kwargs = {
+            "trust_env": False,  # looking for proxies and netrc doubles the CPU
+            "trace_configs": [_checking(fence)] if fence is not None else [],
+        }
         self._configuration = configuration
         self._source = (kubeconfig_path, context)
         self._renewing = asyncio.Lock()
@@ -80,9 +86,9 @@ class Transport:
         self._rest = RESTClientObject(configuration)
 
     @classmethod
-    async def connect(cls, kubeconfig_path: Path | None, context: str | None) -> Transport:
-        """Nothing is sent yet. Raises BadKubeconfig."""
-        return cls(await kubeconfig.load(kubeconfig_path, context), kubeconfig_path, context)
+    async def connect(cls, kubeconfig_path: Path | None, context: str | None, fence: Fence | None = None) -> Transport:
+        """Behind a closed `fence` no body is sent, and so no write. Nothing is sent yet. Raises BadKubeconfig."""
+        return cls(await kubeconfig.load(kubeconfig_path, context), kubeconfig_path, context, fence)
 
     async def close(self) -> None:
         await self._rest.close()
@@ -151,6 +157,17 @@ class Transport:
             if await self._credentials() == refused:
                 fresh = await kubeconfig.load(*self._source)
                 self._configuration.api_key = fresh.api_key
+
+
+def _checking(fence: Fence) -> aiohttp.TraceConfig:
+    """aiohttp calls this "sent" right before it sends a body, and the head with it: connecting and waiting are over."""
+
+    async def before_a_body(*_: object) -> None:
+        fence.check()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(before_a_body)
+    return trace
 
 
 def unreachable(request: Request, error: Exception) -> Unreachable:
