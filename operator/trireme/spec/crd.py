@@ -114,7 +114,7 @@ def _spec() -> Schema:
     _add_rule(
         properties["scheduling"],
         "!has(self.queue) || !(self.gang in ['Native', 'Coscheduling'])",
-        "Kueue admits all pods of a queue at once: leave gang out",
+        "with a queue of Kueue leave gang out, it admits all pods at once",
     )
     _add_rule(
         properties["allReduce"],

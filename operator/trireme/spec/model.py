@@ -16,7 +16,16 @@ from trireme.contract import names
 Template = dict[str, Any]
 
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
-"""What names of objects and groups consist of (RFC 1123)."""
+"""RFC 1123."""
+OBJECT_NAME = rf"^{_SUBDOMAIN}$"
+LABEL_KEY = rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
+DOMAIN_PATH = rf"^{_SUBDOMAIN}/[-A-Za-z0-9._/]+$"
+FORMS = {
+    OBJECT_NAME: "be lower case letters, digits, `-` and `.`",
+    LABEL_KEY: "be the key of a label",
+    DOMAIN_PATH: "be written as domain/name",
+}
+"""What a value of each pattern must do, in words."""
 
 
 class Model(BaseModel):
@@ -160,7 +169,7 @@ class Topology(Model):
         Field(
             min_length=1,
             max_length=317,
-            pattern=rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+            pattern=LABEL_KEY,
             description="Label of the nodes that names their domain, such as `topology.kubernetes.io/zone`.",
         ),
     ]
@@ -186,7 +195,7 @@ class Scheduling(Model):
         Field(
             min_length=1,
             max_length=names.LABEL_MAX,
-            pattern=rf"^{_SUBDOMAIN}$",
+            pattern=OBJECT_NAME,
             description="LocalQueue of Kueue that admits all pods of the job at once; with gang Volcano: its queue.",
         ),
     ] = None
@@ -195,7 +204,7 @@ class Scheduling(Model):
         Field(
             min_length=1,
             max_length=253,
-            pattern=rf"^{_SUBDOMAIN}$",
+            pattern=OBJECT_NAME,
             description="PriorityClass of the pods; the template may name it instead.",
         ),
     ] = None
@@ -223,7 +232,7 @@ class JobSpec(Model):
         Field(
             min_length=1,
             max_length=names.LABEL_MAX,
-            pattern=rf"^{_SUBDOMAIN}/[-A-Za-z0-9._/]+$",
+            pattern=DOMAIN_PATH,
             description="Which controller runs the job; Trireme leaves the jobs of any other alone, status and all.",
         ),
     ] = names.CONTROLLER

@@ -7,7 +7,8 @@ does not work in this version, is refused. The messages speak to a user, so pyda
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
@@ -16,7 +17,7 @@ from pydantic_core import ErrorDetails
 from trireme.contract import names
 from trireme.spec import kubernetes_schema, scheduling, template, words
 from trireme.spec.errors import FieldError, InvalidSpec
-from trireme.spec.model import Backend, JobSpec, Model, TrainingJob
+from trireme.spec.model import FORMS, Backend, JobSpec, Model, TrainingJob
 
 TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
@@ -133,7 +134,7 @@ _SAYINGS: dict[str, Callable[[ErrorDetails], str]] = {
     "greater_than_equal": lambda e: f"must be at least {e['ctx']['ge']}, got {words.describe(e['input'])}",
     "less_than_equal": lambda e: f"must be at most {e['ctx']['le']}, got {words.describe(e['input'])}",
     "bool_type": lambda e: f"must be true or false, got {words.describe(e['input'])}",
-    "string_pattern_mismatch": lambda e: f"must match {e['ctx']['pattern']}, got {words.describe(e['input'])}",
+    "string_pattern_mismatch": lambda e: f"must {FORMS[e['ctx']['pattern']]}, got {words.describe(e['input'])}",
     "string_too_short": lambda e: "must not be empty",
     "string_too_long": lambda e: f"must be at most {e['ctx']['max_length']} characters, got {len(e['input'])}",
 }
@@ -163,4 +164,5 @@ def _annotation(loc: tuple[int | str, ...]) -> Any:
     found: Any = JobSpec
     for step in loc:
         found = next(field.annotation for field in found.model_fields.values() if field.alias == step)
+        found = next((arm for arm in get_args(found) if arm is not NoneType), found)
     return found

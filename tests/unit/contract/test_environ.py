@@ -17,6 +17,12 @@ def test_what_is_written_is_read():
     assert POD.write()["TRIREME_POD_IP"] == "10.0.0.2"
 
 
+def test_a_domain_need_not_be_known():
+    known = replace(POD, domain="zone-a")
+    assert PodEnvironment.read(known.write()) == known
+    assert PodEnvironment.read({**POD.write(), "TRIREME_DOMAIN": ""}) == POD
+
+
 def test_every_written_key_is_reserved():
     assert set(POD.write()) == environ.RESERVED
 

@@ -63,6 +63,24 @@ def test_pending_names_the_worst_problem_first() -> None:
     ]  # fmt: skip
 
 
+def test_who_holds_pods_back_is_named() -> None:
+    scene = Scene(3)
+    gated = [scene.running(0), scene.pod(1, gated=True), scene.pod(2, gated=True)]
+    observed = observe(scene.plan, gated)
+    assert [message.pending(observed, 3, queue) for queue in ("team", None)] == [
+        "Pending: 2/3 wait for admission by queue team",
+        "Pending: 2/3 are held back by a scheduling gate",
+    ]
+    assert (message.pending_reason(observed), message.unplaced_reason(observed)) == ("PodsPending", "SchedulingGated")
+
+
+def test_a_gang_that_cannot_be_had_comes_first() -> None:
+    scene = Scene()
+    observed = observe(scene.plan, [scene.pod(0, unschedulable="no")], refused="quota", no_gang="gang Volcano needs it")
+    assert message.pending(observed, 2) == "Pending: gang Volcano needs it"
+    assert (message.pending_reason(observed), message.unplaced_reason(observed)) == ("GangUnavailable",) * 2
+
+
 @pytest.mark.parametrize(
     ("said", "told"),
     [

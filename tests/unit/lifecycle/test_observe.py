@@ -4,7 +4,7 @@ from trireme.lifecycle.pod import PodPhase
 
 
 def test_every_pod_is_in_exactly_one_bucket() -> None:
-    scene = Scene(9)
+    scene = Scene(10)
     pods = {
         "foreign": scene.running(1, owner_uid="another"),
         "deleting": scene.running(2, deleting=True),
@@ -14,6 +14,7 @@ def test_every_pod_is_in_exactly_one_bucket() -> None:
         "running": scene.running(6),
         "succeeded": scene.succeeded(7),
         "failed": scene.failed(8, None, reason="Evicted", deleting=True),
+        "gated": scene.pod(9, gated=True),
     }
     expected = Observed(absent=(scene.plan.pods[0],), **{name: (pod,) for name, pod in pods.items()})
     assert observe(scene.plan, reversed(list(pods.values()))) == expected
@@ -29,7 +30,7 @@ def test_pods_of_another_plan_are_stale_and_strangers_are_not_ours() -> None:
 
 
 def test_unplaced_counts_what_has_no_node() -> None:
-    scene = Scene(4)
-    pods = [scene.running(0), scene.pod(1), scene.pod(2, unschedulable="no"), scene.pod(3, node="n1")]
-    assert observe(scene.plan, pods).unplaced == 2
-    assert observe(scene.plan, []).unplaced == 4
+    scene = Scene(5)
+    waiting = [scene.pod(1), scene.pod(2, unschedulable="no"), scene.pod(4, gated=True)]
+    assert observe(scene.plan, [scene.running(0), scene.pod(3, node="n1"), *waiting]).unplaced == 3
+    assert observe(scene.plan, []).unplaced == 5

@@ -80,6 +80,8 @@ def test_defaults_are_the_models(schema: Structural) -> None:
     assert kept["spec"]["allReduce"] == {"backend": "Horovod"}
     assert kept["spec"]["cleanup"] == {"pods": "Running"}
     assert kept["spec"]["network"] == {"policy": "JobOnly"}
+    assert kept["spec"]["scheduling"] == {"gang": "Auto"}
+    assert (kept["spec"]["suspend"], kept["spec"]["managedBy"]) == (False, "trireme.dev/operator")
     assert parse(kept) == parse(VALID)
 
 
@@ -122,6 +124,11 @@ CREATED: dict[str, tuple[Any, list[tuple[str, str]]]] = {
     "name of 50": (job("metadata", "name", value="x" * 50), []),
     "name of 51": (job("metadata", "name", value="x" * 51), [NAME]),
     "name with a dot": (job("metadata", "name", value="a.b"), [NAME]),
+    "a queue and a gang": (
+        job("spec", "scheduling", value={"queue": "team", "gang": "Native"}),
+        [("spec.scheduling", "with a queue of Kueue leave gang out, it admits all pods at once")],
+    ),
+    "Volcano's queue": (job("spec", "scheduling", value={"queue": "team", "gang": "Volcano"}), []),
     "Horovod's tuning": (job("spec", "allReduce", value={"timeoutSeconds": 5}), []),
     "Horovod's tuning for Torch": (
         job("spec", "allReduce", value={"backend": "Torch", "cycleTimeMilliseconds": 5}),
@@ -149,6 +156,14 @@ CHANGED: dict[str, tuple[Any, Any, list[tuple[str, str]]]] = {
     ),
     "a default that is spelt out": (VALID, job("spec", "allReduce", value={"backend": "Horovod"}), []),
     "the backend": (VALID, job("spec", "allReduce", value={"backend": "Torch"}), [("spec.allReduce", IMMUTABLE)]),
+    "suspension": (VALID, job("spec", "suspend", value=True), []),
+    "the queue before the start": (VALID, job("spec", "scheduling", value={"queue": "team"}), []),
+    "the queue after the start": (
+        {**VALID, "status": STARTED},
+        {**job("spec", "scheduling", value={"queue": "team"}), "status": STARTED},
+        [("spec.scheduling", "scheduling cannot change after the job has started")],
+    ),
+    "the controller": (VALID, job("spec", "managedBy", value="example.com/mine"), [("spec.managedBy", IMMUTABLE)]),
     "the network policy": (
         VALID,
         job("spec", "network", value={"policy": "None"}),

@@ -179,6 +179,63 @@ BAD: dict[str, tuple[Any, list[str]]] = {
             "spec.elastic: not supported by this version",
         ],
     ),
+    "suspend as a word": (
+        job("spec", "suspend", value="yes"),
+        ['spec.suspend: must be true or false, got the string "yes"'],
+    ),
+    "a queue and a gang": (
+        job("spec", "scheduling", value={"queue": "team", "gang": "Native"}),
+        ["spec.scheduling.queue: Kueue admits all pods at once: leave gang out, and not Native"],
+    ),
+    "two priority classes": (
+        with_value(in_pod("priorityClassName", value="low"), "spec", "scheduling", value={"priorityClassName": "high"}),
+        [
+            'spec.scheduling.priorityClassName: the template says the string "low" at '
+            "spec.worker.template.spec.priorityClassName"
+        ],
+    ),
+    "Volcano's gang for another scheduler": (
+        with_value(in_pod("schedulerName", value="mine"), "spec", "scheduling", value={"gang": "Volcano"}),
+        ["spec.worker.template.spec.schedulerName: must be volcano or left out with gang Volcano"],
+    ),
+    "links to a group in the template": (
+        with_value(
+            in_pod("schedulingGroup", value={"podGroupName": "g"}),
+            "spec",
+            "worker",
+            "template",
+            "metadata",
+            value={
+                "labels": {"kueue.x-k8s.io/queue-name": "q"},
+                "annotations": {"scheduling.k8s.io/group-name": "g"},
+            },
+        ),
+        [
+            "spec.worker.template.metadata.annotations[scheduling.k8s.io/group-name]: cannot be set: "
+            "use spec.scheduling.gang",
+            "spec.worker.template.metadata.labels[kueue.x-k8s.io/queue-name]: cannot be set: use spec.scheduling.queue",
+            "spec.worker.template.spec.schedulingGroup: cannot be set: use spec.scheduling.gang",
+        ],
+    ),
+    "a queue that is no name": (
+        job("spec", "scheduling", "queue", value="Team A"),
+        ['spec.scheduling.queue: must be lower case letters, digits, `-` and `.`, got the string "Team A"'],
+    ),
+    "a controller without a domain": (
+        job("spec", "managedBy", value="mine"),
+        ['spec.managedBy: must be written as domain/name, got the string "mine"'],
+    ),
+    "topology without a key": (
+        job("spec", "scheduling", "topology", value={"mode": "Strict"}),
+        [
+            "spec.scheduling.topology.key: is required",
+            'spec.scheduling.topology.mode: must be Required or Preferred, got the string "Strict"',
+        ],
+    ),
+    "topology by no label": (
+        job("spec", "scheduling", "topology", value={"key": "a/b/c"}),
+        ['spec.scheduling.topology.key: must be the key of a label, got the string "a/b/c"'],
+    ),
     "strategy of a later version": (
         job("spec", "strategy", value="ParameterServer"),
         ["spec.strategy: not supported by this version"],

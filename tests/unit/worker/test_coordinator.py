@@ -50,6 +50,15 @@ def failed(*failures: Failure) -> Coordinator:
     return coordinator
 
 
+def test_members_of_a_node_and_of_a_domain_stand_together():
+    coordinator = Coordinator(replace(TERMS, replicas=5), 0.0)
+    for index, (domain, node) in enumerate([("x", "a"), ("y", "b"), ("x", "c"), ("x", "a"), ("y", "b")]):
+        coordinator.join(replace(join(index), node=node, domain=domain), 0.0)
+    generation = coordinator.joined().generation
+    assert [member.index for member in generation.members] == [0, 3, 2, 1, 4]
+    assert (generation.master, generation.master_port) == ("10.0.0.0", 5000)
+
+
 def test_members_are_ordered_by_index_whoever_came_first():
     assert running().joined() == Joined(
         Generation(
