@@ -12,7 +12,7 @@ import yaml
 from cluster.api import session
 from cluster.door import Door, Journal
 from trireme.cluster.client import Client
-from trireme.cluster.errors import Fenced
+from trireme.cluster.errors import Fenced, Unreachable
 from trireme.cluster.fence import Fence
 from trireme.cluster.resources import CONFIG_MAPS
 from trireme.cluster.throttle import Throttle
@@ -72,3 +72,25 @@ async def test_a_write_that_waited_its_turn_too_long_is_not_sent(
         with pytest.raises(Fenced):
             await waiting
     assert [passage.method for passage in journal.passages] == ["POST"]
+
+
+class Paused(Fence):
+    """Open when it is first asked and never again, and no timer had a chance to run: the process stood still."""
+
+    asked = False
+
+    @property
+    def open(self) -> bool:
+        before, self.asked = self.asked, True
+        return not before
+
+
+async def test_a_write_that_was_begun_in_time_and_connects_too_late_is_not_sent(
+    door: Door, journal: Journal, namespace: str, tmp_path: Path
+) -> None:
+    fence = Paused()
+    async with await Client.connect(tmp_path / "door", fence=fence) as client:
+        fence.open_until(asyncio.get_running_loop().time() + 60)
+        with pytest.raises(Unreachable, match="Fenced"):
+            await client.create(CONFIG_MAPS, namespace, OBJECT)
+    assert journal.passages == []
