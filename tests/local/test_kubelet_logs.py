@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,19 @@ async def test_options(five_lines: Path, options: dict[str, Any], expected: byte
 
 async def test_a_log_that_does_not_exist_is_empty(path: Path) -> None:
     assert await read(path) == b""
+
+
+async def test_on_a_full_disk_entries_are_lost_and_nothing_else(path: Path, writer: crilog.Writer) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer.write("stdout", b"before\n", SECOND)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (80, before[1]))
+    try:
+        for _ in range(3):
+            writer.write("stdout", b"too much\n" * 9, SECOND)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    writer.write("stdout", b"after\n", SECOND)
+    assert await read(path) == b"before\nafter\n"
 
 
 async def test_two_files_are_kept(path: Path, small_writer: crilog.Writer) -> None:

@@ -1,7 +1,8 @@
 """Container logs in the CRI format, one line of output each: `2026-01-31T12:00:00.000000000Z stdout F text`.
 
 The tag is F for a full line and P for a part of one that is longer than LINE_MAX. Two files of FILE_MAX bytes are kept
-of each log: `0.log` and, once that is full, the older `0.log.1`. The writer runs in the shim: standard library only.
+of each log: `0.log` and, once that is full, the older `0.log.1`. What does not fit on a full disk is lost; the
+container runs on. The writer runs in the shim: standard library only.
 """
 
 from __future__ import annotations
@@ -50,8 +51,14 @@ class Writer:
             os.replace(self._path, self._path + OLDER)
             self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115
             self._size = 0
-        self._file.write(data)
-        self._size += len(data)
+        try:
+            written = self._file.write(data)
+        except OSError:
+            written = 0
+        if written == len(data):
+            self._size += written
+        else:
+            self._file.truncate(self._size)  # no half entry
 
 
 def _entries(head: bytes, line: bytes) -> list[bytes]:
