@@ -9,13 +9,17 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from support.operating import job
+from trireme.cli import describe as describe_command
+from trireme.cli.target import Target, find_job
 from trireme.cluster.client import Client
+from trireme.cluster.errors import ApiError
 from trireme.cluster.events import Recorder
-from trireme.cluster.resources import EVENTS, TRAINING_JOBS
+from trireme.cluster.resources import EVENTS, TRAINING_JOBS, Resource
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 30
@@ -159,3 +163,22 @@ async def _events(client: Client, namespace: str, holds: Callable[[list[dict]], 
             if holds(ours):
                 return ours
             await asyncio.sleep(0.05)
+
+
+async def test_describe_without_the_right_to_read_events(
+    capsys: pytest.CaptureFixture[str], client: Client, namespace: str, kubeconfig_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    made = await client.create(TRAINING_JOBS, namespace, job())
+    listing = Client.list
+
+    async def refuse(self: Client, resource: Resource, *arguments: Any, **options: Any) -> Any:
+        if resource == EVENTS:
+            raise ApiError("GET events", 403, "Forbidden", "events is forbidden: User u cannot list it")
+        return await listing(self, resource, *arguments, **options)
+
+    monkeypatch.setattr(Client, "list", refuse)
+    found = await describe_command.ask(Target(kubeconfig_path, None, namespace), "digits")
+    assert found == (await find_job(client, namespace, "digits"), [], [])
+    assert found[0]["metadata"]["uid"] == made["metadata"]["uid"]
+    assert capsys.readouterr().err == "trireme: no Events are shown: events is forbidden: User u cannot list it\n"

@@ -15,7 +15,8 @@ from trireme.cli.ranks import ranks_of, span
 from trireme.cli.rows import columns
 from trireme.cli.target import Target, find_job, on_cluster, pods_of, target, target_options
 from trireme.cluster import podview
-from trireme.cluster.client import Object
+from trireme.cluster.client import Client, Object
+from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import EVENTS
 from trireme.lifecycle.observe import STARTING_REASONS
 from trireme.lifecycle.pod import Pod, PodPhase
@@ -33,19 +34,29 @@ def describe(name: str, kubeconfig: Path | None, context: str | None, namespace:
     Its state and conditions, each pod with its ranks, the rank that failed with its last lines, and
     the latest Events.
     """
-    job, pods, events = on_cluster(_ask(target(kubeconfig, context, namespace), name))
+    job, pods, events = on_cluster(ask(target(kubeconfig, context, namespace), name))
     click.echo("\n".join(description(job, pods, events, datetime.now(UTC))))
 
 
-async def _ask(where: Target, name: str) -> tuple[Object, list[Object], list[Object]]:
+async def ask(where: Target, name: str) -> tuple[Object, list[Object], list[Object]]:
+    """The job, its pods and its Events."""
     async with where.client() as client:
         job = await find_job(client, where.namespace, name)
-        regarding = f"regarding.uid={job['metadata']['uid']}"
-        pods, (events, _) = await asyncio.gather(
-            pods_of(client, where.namespace, name),
-            client.list(EVENTS, where.namespace, field_selector=regarding),
-        )
+        pods, events = await asyncio.gather(pods_of(client, where.namespace, name), _events_of(client, job))
         return job, pods, events
+
+
+async def _events_of(client: Client, job: Object) -> list[Object]:
+    """None, and a word about it, for somebody who may not read Events."""
+    regarding = f"regarding.uid={job['metadata']['uid']}"
+    try:
+        events, _ = await client.list(EVENTS, job["metadata"]["namespace"], field_selector=regarding)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        click.echo(f"trireme: no Events are shown: {error.message}", err=True)
+        return []
+    return events
 
 
 def description(job: Object, pods: Sequence[Object], events: Sequence[Object], now: datetime) -> list[str]:
