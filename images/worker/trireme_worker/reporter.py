@@ -15,7 +15,7 @@ import threading
 from typing import Any, SupportsFloat, SupportsIndex
 from urllib.parse import urlsplit
 
-from trireme.contract import environ, wire
+from trireme.contract import codec, environ, wire
 
 SEND_SECONDS = 0.5
 """Between two reports."""
@@ -93,8 +93,6 @@ class Reporter:
     def _send(self) -> None:
         from http.client import HTTPConnection, HTTPException  # heavy, and only needed inside a job
 
-        from trireme.contract import codec
-
         address = urlsplit(self._url)
         connection = HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_SECONDS)
         try:
@@ -121,6 +119,8 @@ def _count(name: str, value: SupportsIndex | None, least: int) -> int | None:
         raise ValueError(f"{name} must be a whole number, got {value!r:.100}") from None
     if count < least:
         raise ValueError(f"{name} must be at least {least}, got {count}")
+    if count > codec.INT_MAX:
+        raise ValueError(f"{name} must be at most {codec.INT_MAX}")
     return count
 
 

@@ -2,6 +2,9 @@
 
 Keys are camelCase on the wire, as in Kubernetes. Supported field types: str, int, float, bool, Enum, dataclass,
 `X | None`, `tuple[X, ...]`, `dict[str, X]` and `dict[int, X]`; that is all the wire needs.
+
+A whole number has 64 bits, as in Kubernetes: what a program says of itself gets into a status, and the API server would
+refuse all of it for one longer number.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from enum import Enum
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+INT_MAX = 2**63 - 1
 
 
 class BadMessage(ValueError):
@@ -87,8 +92,10 @@ def _typed(kind: Any, value: Any, path: str) -> Any:
             return kind(value)
         except ValueError:
             raise BadMessage(f"{path} must be one of {[member.value for member in kind]}, got {value!r:.100}") from None
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > INT_MAX:
+            raise BadMessage(f"{path} does not fit into 64 bits")
+        value = float(value) if kind is float else value
     _expect(value, kind, path)
     if kind is float and not math.isfinite(value):
         raise BadMessage(f"{path} must be finite")

@@ -1,10 +1,18 @@
-"""Progress for status: from the coordinator while the job runs, from worker 0's last word when it has ended."""
+"""Progress for status: from the coordinator while the job runs, from worker 0's last word when it has ended.
+
+Both are words of the user's pod: what the CRD does not take must not get into the status, or it is never written.
+"""
 
 from __future__ import annotations
+
+from itertools import islice
 
 from trireme.contract import names, wire
 from trireme.lifecycle.observe import Observed
 from trireme.spec.status import Progress
+
+ETA_MAX = 100 * 365 * 24 * 3600
+"""Seconds; of a longer time nothing is said."""
 
 
 def progress(observed: Observed, previous: Progress | None) -> Progress | None:
@@ -21,9 +29,8 @@ def progress(observed: Observed, previous: Progress | None) -> Progress | None:
 def _shown(said: wire.Progress, steps_per_second: float | None) -> Progress:
     percent = eta = None
     if said.total_steps:
-        percent = min(100, 100 * said.step // said.total_steps)
-        if steps_per_second:
-            eta = max(0, round((said.total_steps - said.step) / steps_per_second))
-    return Progress(
-        step=said.step, total_steps=said.total_steps, percent=percent, eta_seconds=eta, metrics=dict(said.metrics)
-    )
+        percent = max(0, min(100, 100 * said.step // said.total_steps))
+        if steps_per_second and (left := max(0.0, (said.total_steps - said.step) / steps_per_second)) < ETA_MAX:
+            eta = round(left)
+    metrics = dict(islice(said.metrics.items(), wire.METRICS_MAX))
+    return Progress(step=said.step, total_steps=said.total_steps, percent=percent, eta_seconds=eta, metrics=metrics)

@@ -28,13 +28,12 @@ class Outer:
     by_rank: dict[int, Inner] = field(default_factory=dict)
 
 
+NATURAL = st.integers(0, codec.INT_MAX)
 TEXT = st.text(max_size=20)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
-PROGRESS = st.builds(
-    wire.Progress, st.integers(0), st.none() | st.integers(1), st.dictionaries(TEXT, FINITE, max_size=4)
-)
+PROGRESS = st.builds(wire.Progress, NATURAL, st.none() | NATURAL, st.dictionaries(TEXT, FINITE, max_size=4))
 FAILURES = st.builds(
-    wire.Failure, TEXT, st.integers(0), st.integers(0, 255), TEXT, TEXT, FINITE, st.none() | st.integers(0), TEXT,
+    wire.Failure, TEXT, NATURAL, st.integers(0, 255), TEXT, TEXT, FINITE, st.none() | NATURAL, TEXT,
     st.lists(TEXT, max_size=4).map(tuple),
 )  # fmt: skip
 MESSAGES = st.one_of(
@@ -42,11 +41,11 @@ MESSAGES = st.one_of(
     FAILURES,
     st.builds(wire.Termination, st.integers(0, 255), st.none() | FAILURES, st.none() | FAILURES, st.none() | PROGRESS),
     st.builds(
-        wire.Beat, TEXT, st.integers(0), TEXT, st.integers(0), st.sampled_from(wire.State),
-        st.dictionaries(st.integers(0), PROGRESS, max_size=3), st.none() | FAILURES,
+        wire.Beat, TEXT, NATURAL, TEXT, NATURAL, st.sampled_from(wire.State),
+        st.dictionaries(NATURAL, PROGRESS, max_size=3), st.none() | FAILURES,
     ),
     st.builds(wire.Orders, st.sampled_from(wire.Order), st.none() | FAILURES),
-    st.builds(wire.Report, st.integers(0), PROGRESS),
+    st.builds(wire.Report, NATURAL, PROGRESS),
 )  # fmt: skip
 
 
@@ -81,6 +80,8 @@ def test_defaults_may_be_left_out():
         pytest.param('{"longName": "x", "ratio": true}', "message.ratio must be float, got bool", id="bool for float"),
         pytest.param('{"longName": "x", "ratio": NaN}', "NaN is not JSON", id="NaN"),
         pytest.param('{"longName": "x", "ratio": 1e999}', "message.ratio must be finite", id="overflow"),
+        pytest.param(f'{{"longName": "x", "inner": {{"count": {2**63}}}}}', "count does not fit", id="65 bits"),
+        pytest.param(f'{{"longName": "x", "ratio": {10**400}}}', "ratio does not fit", id="int beyond floats"),
         pytest.param('{"longName": "x", "colour": "Blue"}', r"message.colour must be one of \['Red'\]", id="enum"),
         pytest.param('{"longName": "x", "many": [{"count": ""}]}', r"message.many\[0\].count must be int", id="path"),
         pytest.param('{"longName": "x", "byRank": {"a": {"count": 1}}}', "has the key 'a'", id="key"),

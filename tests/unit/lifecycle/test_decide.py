@@ -94,6 +94,30 @@ def test_progress_comes_from_the_coordinator_with_percent_and_eta() -> None:
     assert status.progress == Progress(step=30, total_steps=120, percent=25, eta_seconds=45, metrics={"loss": 0.5})
 
 
+@pytest.mark.parametrize(
+    ("said", "speed", "shown"),
+    [
+        pytest.param(wire.Progress(1, 2**62), 5e-324, Progress(step=1, total_steps=2**62, percent=0), id="for ever"),
+        pytest.param(
+            wire.Progress(1, 2), -5e-324, Progress(step=1, total_steps=2, percent=50, eta_seconds=0), id="backwards"
+        ),
+        pytest.param(
+            wire.Progress(-(2**62), 1), None, Progress(step=-(2**62), total_steps=1, percent=0), id="negative"
+        ),
+        pytest.param(
+            wire.Progress(1, None, dict.fromkeys(map(str, range(40)), 0.0)),
+            None,
+            Progress(step=1, metrics=dict.fromkeys(map(str, range(wire.METRICS_MAX)), 0.0)),
+            id="too-many-metrics",
+        ),
+    ],
+)
+def test_progress_that_no_status_could_hold_is_cut(said: wire.Progress, speed: float | None, shown: Progress) -> None:
+    scene = Scene()
+    report = wire.JobReport(wire.Phase.RUNNING, 1, (), said, speed)
+    assert step(scene, run(scene), scene.running(0), scene.running(1), report=report).status.progress == shown
+
+
 def test_success_takes_the_last_word_of_worker_0() -> None:
     scene = Scene()
     last = wire.Progress(120, 120, {"accuracy": 0.98})

@@ -64,6 +64,7 @@ def test_outside_of_a_job_it_says_so_once_and_does_nothing(monkeypatch, caplog):
     ("arguments", "problem"),
     [
         pytest.param({"step": -1}, "step must be at least 0, got -1", id="negative step"),
+        pytest.param({"step": 2**63}, "step must be at most 9223372036854775807", id="step of 65 bits"),
         pytest.param({"step": 1.5}, "step must be a whole number, got 1.5", id="fractional step"),
         pytest.param({"step": "1"}, "step must be a whole number, got '1'", id="text step"),
         pytest.param({"total_steps": 0}, "total_steps must be at least 1, got 0", id="no steps"),

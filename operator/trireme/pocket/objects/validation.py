@@ -27,6 +27,9 @@ from trireme.pocket.objects.structural import ABSENT, Node, same
 
 _TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
+EXACT: Final = 2.0**53
+"""From here on floats leave out whole numbers: one written as `1e30` is no integer any more."""
+
 
 def validate(node: Node, value: Any, old: Any = ABSENT, path: str = "") -> Iterator[Cause]:
     """The causes against a value at a path; `old` is what was stored there, where that can be told."""
@@ -72,7 +75,7 @@ def _type(node: Node, value: Any, path: str) -> Cause | None:
             not wanted
             or actual == wanted
             or (wanted == "number" and actual == "integer")
-            or (wanted == "integer" and actual == "number" and value.is_integer())
+            or (wanted == "integer" and actual == "number" and value.is_integer() and abs(value) < EXACT)
         )
     return None if fits else type_invalid(path, actual, f'{path} in body must be of type {wanted}: "{actual}"')
 

@@ -205,6 +205,7 @@ def at_v(detail):
     ("schema", "value", "expected"),
     [
         ({"type": "integer"}, 1.5, [("TypeInvalid", "spec.v", f'Invalid value: "number": {at_v("must be of type integer")}: "number"')]),
+        ({"type": "integer"}, 1e30, [("TypeInvalid", "spec.v", f'Invalid value: "number": {at_v("must be of type integer")}: "number"')]),
         ({"type": "boolean"}, 1, [("TypeInvalid", "spec.v", f'Invalid value: "integer": {at_v("must be of type boolean")}: "integer"')]),
         ({"type": "string"}, None, [("TypeInvalid", "spec.v", f'Invalid value: "null": {at_v("must be of type string")}: "null"')]),
         ({"x-kubernetes-int-or-string": True}, [], [("TypeInvalid", "spec.v", f'Invalid value: "array": {at_v("must be of type integer,string")}: "array"')]),
