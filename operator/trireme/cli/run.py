@@ -25,7 +25,7 @@ from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import TRAINING_JOBS, of_object
 from trireme.contract import names
 from trireme.pocket.cluster import PocketCluster
-from trireme.spec.parse import parse
+from trireme.spec.parse import ours, parse
 
 LOG_DRAIN_SECONDS = 5.0
 """How long the last log lines are awaited after a job has finished."""
@@ -52,7 +52,10 @@ def run(file: Path, output: str | None, gpus: int, logs: bool, timeout: float | 
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     with invalid_is_failed(file):
         content = read(file)
-        parse(content.job)
+        spec = parse(content.job).spec
+    if spec.suspend or not ours(content.job):
+        which = "suspend is true" if spec.suspend else f"managedBy is {spec.managed_by}"
+        raise NotTried(f"{file}: spec.{which}: nothing would run it here")
     console = Console(stderr=bool(output), highlight=False)
     try:
         job = asyncio.run(_run(content, console, gpus=gpus, logs=logs, limit=timeout))
@@ -90,14 +93,14 @@ async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, lim
             try:
                 async with asyncio.timeout(limit):
                     async for job in states(client, created):
-                        display.job(job)
                         if followers:
                             followers.follow(job)
+                            if finished(job):  # the logs first, then how it ended
+                                await followers.drain()
+                        display.job(job)
             except TimeoutError:
                 where = job.get("status", {}).get("message", "nothing was said of it yet")
                 raise NotFinished(f"the job has not finished within {limit:g}s: {where}") from None
-            if followers:
-                await followers.drain()
     return job
 
 

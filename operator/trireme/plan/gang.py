@@ -1,6 +1,6 @@
 """Gang scheduling: which of the cluster's kinds of pod groups a job takes, the group, and the pods' link to it.
 
-The operator asks for a gang, a scheduler makes it one. What the API server serves is an argument here (docs/adr/0010).
+The operator asks for a gang, a scheduler makes it one. What the API server serves is an argument here (docs/adr/0011).
 """
 
 from __future__ import annotations

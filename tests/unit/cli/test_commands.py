@@ -89,6 +89,18 @@ def test_a_file_holds_one_job(count: int) -> None:
     assert "expected one document of kind TrainingJob" in result.output
 
 
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        ("suspend: true", "spec.suspend is true"),
+        ("managedBy: example.com/mine", "spec.managedBy is example.com/mine"),
+    ],
+)
+def test_a_job_that_nobody_would_run_is_not_tried(field: str, why: str) -> None:
+    result = call("run", "-", text=JOB.replace("spec:\n", f"spec:\n  {field}\n", 1))
+    assert (result.exit_code, result.output) == (3, f"Error: -: {why}: nothing would run it here\n")
+
+
 def test_a_missing_file_is_wrong_usage() -> None:
     result = call("validate", "no-such-file.yaml")
     assert result.exit_code == 2
