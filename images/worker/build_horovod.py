@@ -103,8 +103,9 @@ def build(into: Path, options: dict[str, str]) -> Path:
         say(f"compiling Horovod {HOROVOD} (about 4 minutes on two cores; log on failure) ...")
         env = {**os.environ, **options, "PATH": f"{work / 'venv/bin'}{os.pathsep}{os.environ['PATH']}"}
         env.setdefault("MAKEFLAGS", f"-j{os.cpu_count()}")
+        pip = [python, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
         done = subprocess.run(
-            [python, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", f"--wheel-dir={work / 'out'}", str(source)],
+            [*pip, f"--wheel-dir={work / 'out'}", str(source)],
             env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         if done.returncode != 0:

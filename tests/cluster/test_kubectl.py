@@ -104,7 +104,7 @@ async def test_apply_refuses_unknown_fields(kubectl: Kubectl) -> None:
 
 async def test_apply_of_a_kind_that_is_not_served_names_it(kubectl: Kubectl) -> None:
     gadget = {"apiVersion": "none.trireme.dev/v1", "kind": "Gadget", "metadata": {"name": "one"}}
-    with pytest.raises(KubectlFailed, match='no matches for kind "Gadget" in version "none.trireme.dev/v1"'):
+    with pytest.raises(KubectlFailed, match=r'no matches for kind "Gadget" in version "none\.trireme\.dev/v1"'):
         await kubectl("apply", "-f", "-", stdin=gadget)
 
 

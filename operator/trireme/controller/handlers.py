@@ -58,7 +58,7 @@ async def run(settings: Settings, stop: asyncio.Event | None = None) -> None:
 
 
 async def _operate(settings: Settings) -> None:
-    operator_key = await asyncio.to_thread(key.load, settings.key_file)
+    operator_key = key.load(settings.key_file)
     writes = Throttle(settings.writes_per_second, settings.write_burst, settings.write_concurrency)
     fence = Fence() if settings.leader_elect else None
     metrics = Metrics()
