@@ -153,6 +153,13 @@ def test_a_command_that_does_not_exist(desk: Desk) -> None:
     assert "no-such-program" in failure["message"]
 
 
+def test_what_the_pocket_cannot_do_is_refused_with_the_reason(desk: Desk) -> None:
+    job = desk.job("true", container={"livenessProbe": {"exec": {"command": ["true"]}}})
+    code, out, _ = desk("run", job)
+    reason = "Failed: worker-0: PocketUnsupported: spec.containers[0].livenessProbe: probes are not run"
+    assert (code, out.splitlines()) == (1, ["trireme: Pending: 0/1 pods run", f"trireme: {reason}"])
+
+
 def test_too_many_gpus_stay_pending_with_the_reason(desk: Desk) -> None:
     limits = {"resources": {"limits": {"nvidia.com/gpu": 1}}}
     job = desk.job("true", replicas=4, container=limits)

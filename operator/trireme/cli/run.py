@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ class Followers:
                 for line in lines:
                     self._display.log(line.decode(errors="replace"))
         except ApiError as error:
-            if not error.not_found:
+            if not (error.not_found or error.status == HTTPStatus.BAD_REQUEST):  # a container that left no log
                 self._display.log(f"trireme: the log of {pod} broke off: {error}")
         if rest:
             self._display.log(rest.decode(errors="replace"))
