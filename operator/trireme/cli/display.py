@@ -16,7 +16,7 @@ STYLES = {"Pending": "yellow", "Running": "cyan", "Succeeded": "green", "Failed"
 
 
 class Display:
-    """Context manager; `job` shows a new state of the job, `log` one line of a pod's log."""
+    """Context manager; `job` shows a new state of the job, `log` whole lines of a pod's log."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -42,8 +42,9 @@ class Display:
     ) -> None:
         self._bar.stop()
 
-    def log(self, line: str) -> None:
-        self._console.print(Text(line), soft_wrap=True)
+    def log(self, lines: str) -> None:
+        """One call for many lines costs about as much as for one."""
+        self._console.print(Text(lines), soft_wrap=True)
 
     def job(self, job: dict[str, Any]) -> None:
         status = job.get("status", {})

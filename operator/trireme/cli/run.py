@@ -163,14 +163,16 @@ class Followers:
             _, late = await asyncio.wait(self._tasks.values(), timeout=LOG_DRAIN_SECONDS)
             for task in late:
                 task.cancel()
+            if late:
+                self._display.log(f"trireme: the rest of {len(late)} long logs is not shown")
 
     async def _copy(self, namespace: str, pod: str, container: str | None) -> None:
         rest = b""
         try:
             async for chunk in self._client.logs(namespace, pod, container, follow=True):
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self._display.log(line.decode(errors="replace"))
+                lines, newline, rest = (rest + chunk).rpartition(b"\n")
+                if newline:
+                    self._display.log(lines.decode(errors="replace"))
         except ApiError as error:
             if not (error.not_found or error.status == HTTPStatus.BAD_REQUEST):  # a container that left no log
                 self._display.log(f"trireme: the log of {pod} broke off: {error}")
