@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cluster.api import Api, connect
+from cluster.api import APPLY, Api, connect
 from kubernetes_tools import binary
 from trireme.cluster.client import Client
 from trireme.pocket.apiserver import ApiServer
@@ -20,15 +20,25 @@ GIVEN = Path(os.environ["TRIREME_TEST_KUBECONFIG"]) if "TRIREME_TEST_KUBECONFIG"
 
 
 @pytest.fixture
-async def kubeconfig() -> AsyncIterator[dict[str, Any]]:
-    """The kubeconfig of a cluster that a test may change, as its content."""
+async def pocket() -> AsyncIterator[ApiServer | None]:
+    """The pocket's API server, unless another one is tested."""
     if GIVEN:
-        yield yaml.safe_load(GIVEN.read_text(encoding="utf-8"))
+        yield None
         return
     server = ApiServer(token="test-token")
     await server.start()
-    yield server.kubeconfig()
+    yield server
     await server.stop()
+
+
+@pytest.fixture
+def kubeconfig(pocket: ApiServer | None) -> dict[str, Any]:
+    """The kubeconfig of a cluster that a test may change, as its content."""
+    if pocket is not None:
+        return pocket.kubeconfig()
+    assert GIVEN
+    given: dict[str, Any] = yaml.safe_load(GIVEN.read_text(encoding="utf-8"))
+    return given
 
 
 @pytest.fixture
@@ -50,8 +60,10 @@ async def api(kubeconfig: dict[str, Any]) -> AsyncIterator[Api]:
 @pytest.fixture
 async def namespace(api: Api) -> AsyncIterator[str]:
     """An empty namespace of the test's own, in a cluster that knows TrainingJobs."""
+    definition = crd()
     definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    assert (await api("POST", definitions, crd())).code in (201, 409)
+    place = f"{definitions}/{definition['metadata']['name']}?fieldManager=tests&force=true"
+    assert (await api("PATCH", place, definition, APPLY)).code in (200, 201)
     name = f"test-{uuid.uuid4().hex[:8]}"
     assert (await api("POST", "/api/v1/namespaces", {"metadata": {"name": name}})).code == 201
     assert await api.eventually(f"/apis/trireme.dev/v1alpha1/namespaces/{name}/trainingjobs", 200)

@@ -98,6 +98,12 @@ class Door:
         """All connections stay, and nothing goes through."""
         self._flows.clear()
 
+    def freeze(self) -> None:
+        """What is under way stays silent for ever; what is asked from now on is answered."""
+        self._flows.clear()
+        self._flows = asyncio.Event()
+        self._flows.set()
+
     def open(self) -> None:
         self._shut = False
         self._flows.set()
@@ -123,17 +129,18 @@ class Door:
 
     async def _forward(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
-        await self._flows.wait()
+        flows = self._flows
+        await flows.wait()
         self._journal.note(Passage(self.name, time.monotonic(), request.method, request.path))
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
         asked = self._upstream.request(request.method, request.path_qs, data=body or None, headers=headers)
         async with asked as answer:
             passed = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
             response = web.StreamResponse(status=answer.status, headers=passed)
-            await self._flows.wait()
+            await flows.wait()
             await response.prepare(request)
             async for chunk in answer.content.iter_any():
-                await self._flows.wait()
+                await flows.wait()
                 with contextlib.suppress(ConnectionError):  # whoever asked has gone
                     await response.write(chunk)
             await response.write_eof()

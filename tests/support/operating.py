@@ -70,13 +70,14 @@ class Operator:
 
     @contextlib.asynccontextmanager
     async def running(self, **changes: Any) -> AsyncIterator[None]:
+        """An operator that ends by itself ends the test."""
         stop = asyncio.Event()
-        task = asyncio.create_task(handlers.run(replace(self.settings, **changes), stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            await task
+        async with asyncio.TaskGroup() as group:
+            group.create_task(handlers.run(replace(self.settings, **changes), stop))
+            try:
+                yield
+            finally:
+                stop.set()
 
     async def _live(self) -> None:
         if self.die_at == len(self.writes):
@@ -87,15 +88,16 @@ class Operator:
 async def until(
     client: Client, resource: Resource, namespace: str, holds: Callable[[dict[str, Object]], bool]
 ) -> dict[str, Object]:
-    """The objects by name as soon as `holds` says yes of them."""
+    """The objects by name as soon as `holds` says yes of them. Bears the faults that the operator is to bear."""
     while True:
-        items, version = await client.list(resource, namespace)
-        found = {item["metadata"]["name"]: item for item in items}
         try:
+            items, version = await client.list(resource, namespace)
+            found = {item["metadata"]["name"]: item for item in items}
             return await _watch_until(client, resource, namespace, holds, found, version)
         except ApiError as error:
-            if not error.gone:
+            if not (error.gone or error.retriable):
                 raise
+            await asyncio.sleep(0.05)
 
 
 async def _watch_until(

@@ -9,10 +9,13 @@ FIRST_SECONDS = 0.2
 CAP_SECONDS = 30.0
 
 
-def delay(failures: int, first: float = FIRST_SECONDS, cap: float = CAP_SECONDS) -> float:
-    """Seconds to wait after so many failures in a row (from 1): between half of the exponential value and all of it."""
+def delay(failures: int, first: float = FIRST_SECONDS, cap: float = CAP_SECONDS, asked: float | None = None) -> float:
+    """Seconds to wait after so many failures in a row (from 1): between half of the exponential value and all of it.
+
+    Never less than the server `asked` for (Retry-After), as long as that is not beyond the cap.
+    """
     whole = min(cap, first * 2.0 ** min(failures - 1, 30))
-    return whole * random.uniform(0.5, 1.0)
+    return max(whole * random.uniform(0.5, 1.0), min(asked or 0.0, cap))
 
 
 class Endless:

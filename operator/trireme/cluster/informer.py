@@ -86,7 +86,7 @@ class Informer(Generic[R]):
         failures = 0
         relist = True
         while True:
-            began, heard = loop.time(), self._heard
+            began, heard, asked = loop.time(), self._heard, None
             try:
                 if relist:
                     await self._list()
@@ -94,11 +94,12 @@ class Informer(Generic[R]):
                 await self._watch()
             except (ApiError, msgspec.DecodeError) as error:
                 relist = relist or not isinstance(error, ApiError) or error.gone
+                asked = error.retry_after if isinstance(error, ApiError) else None
                 log.warning("informer interrupted resource=%s relist=%s error=%s", self._resource.plural, relist, error)
-            healthy = self._heard > heard or loop.time() - began >= HEALTHY_SECONDS
+            healthy = asked is None and (self._heard > heard or loop.time() - began >= HEALTHY_SECONDS)
             failures = 0 if healthy else failures + 1
             if failures:
-                await asyncio.sleep(backoff.delay(failures))
+                await asyncio.sleep(backoff.delay(failures, asked=asked))
 
     async def _list(self) -> None:
         listed: dict[Key, R] = {}

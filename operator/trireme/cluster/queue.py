@@ -49,10 +49,13 @@ class WorkQueue(Generic[K]):
             timer.cancel()
         self._timers[key] = loop.call_at(when, self._due, key)
 
-    def retry(self, key: K) -> float:
-        """Again after a failure: later and later until `succeeded`. Returns the delay in seconds."""
+    def retry(self, key: K, asked: float | None = None) -> float:
+        """Again after a failure: later and later until `succeeded`. Returns the delay in seconds.
+
+        `asked`: how many seconds the server wants to be left alone.
+        """
         self._failures[key] = self._failures.get(key, 0) + 1
-        seconds = backoff.delay(self._failures[key])
+        seconds = backoff.delay(self._failures[key], asked=asked)
         self.add_after(key, seconds)
         return seconds
 

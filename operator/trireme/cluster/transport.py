@@ -20,10 +20,11 @@ import aiohttp
 import msgspec
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
+from kubernetes.aio.config import ConfigException
 
 from trireme import __version__
 from trireme.cluster import kubeconfig
-from trireme.cluster.errors import ApiError, Unreachable, from_status
+from trireme.cluster.errors import ApiError, BadKubeconfig, Unreachable, from_status
 from trireme.cluster.fence import Fence
 
 log = logging.getLogger(__name__)
@@ -111,12 +112,12 @@ class Transport:
     @contextlib.asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
         """A response with a good status; its body is still on its way. Raises ApiError."""
-        credentials = await self._credentials()
+        credentials = await self._credentials(request)
         response = await self._try(request, credentials)
         if response.status == 401:
             response.release()
-            await self._renew(credentials)
-            response = await self._try(request, await self._credentials())
+            await self._renew(request, credentials)
+            response = await self._try(request, await self._credentials(request))
         try:
             if response.status >= 400:
                 raise await _error(request, response)
@@ -147,16 +148,26 @@ class Transport:
         self.answered(request, response.status, time.perf_counter() - began)
         return response
 
-    async def _credentials(self) -> dict[str, str]:
-        schemes: Any = await self._configuration.auth_settings()
+    async def _credentials(self, request: Request) -> dict[str, str]:
+        """The library looks into the service account's token file from time to time."""
+        try:
+            schemes: Any = await self._configuration.auth_settings()
+        except (ConfigException, OSError) as error:  # somebody is writing it
+            raise Unreachable(str(request), f"no credentials: {error}") from error
         return {scheme["key"]: scheme["value"] for scheme in schemes.values()}
 
-    async def _renew(self, refused: dict[str, str]) -> None:
+    async def _renew(self, request: Request, refused: dict[str, str]) -> None:
         """Short-lived tokens (exec plugins, OIDC) are fetched anew, once for all requests that they were refused to."""
         async with self._renewing:
-            if await self._credentials() == refused:
+            if await self._credentials(request) != refused:
+                return
+            try:
                 fresh = await kubeconfig.load(*self._source)
+            except BadKubeconfig as error:  # somebody is writing it: the next refusal looks again
+                log.warning("credentials cannot be renewed: %s", error)
+            else:
                 self._configuration.api_key = fresh.api_key
+                self._configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
 
 
 def _checking(fence: Fence) -> aiohttp.TraceConfig:

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 EVENTS_PER_SECOND = 20.0
 EVENTS_BURST = 100
 """Kubernetes Events, of all jobs together; what the API server can take beside the pods of a large launch."""
+CRD_HINT = f"; is the CRD there, and does it serve {names.VERSION}? trireme crd | kubectl apply -f -"
 
 
 class Controller:
@@ -53,8 +54,8 @@ class Controller:
             client.apart(Throttle(rate=EVENTS_PER_SECOND, burst=EVENTS_BURST, concurrency=1)),
             instance=socket.gethostname(),
         )
-        journal = Journal(metrics, self._events)
-        effects = Effects(client, self._jobs, self._queue, launcher, journal, settings.status_seconds)
+        self._journal = Journal(metrics, self._events)
+        effects = Effects(client, self._jobs, self._queue, launcher, self._journal, settings.status_seconds)
         self._reconcile = Reconciler(self._jobs, self._pods, effects, self._poller, key)
         metrics.watch_jobs(self._jobs.all, self._queue.__len__)
 
@@ -67,7 +68,7 @@ class Controller:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keeps the caches, and writes nothing. Entered once all are complete; leaves nothing running."""
-        await self._list_until_answered()
+        await self.catch_up()
         async with self._poller, asyncio.TaskGroup() as group:
             tasks = [group.create_task(informer.run()) for informer in self._informers.values()]
             try:
@@ -83,7 +84,7 @@ class Controller:
 
         It begins with all jobs: others may have worked since the caches were filled, and what was interrupted goes on.
         """
-        await self._list_until_answered()
+        await self.catch_up()
         with self._metrics.leading():
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._settings.workers):
@@ -100,8 +101,9 @@ class Controller:
                     await self._reconcile(key)
                 except ApiError as error:
                     outcome("retry")
-                    seconds = self._queue.retry(key)
+                    seconds = self._queue.retry(key, error.retry_after)
                     log.warning("retry job=%s/%s seconds=%.1f error=%s", *key, seconds, error)
+                    self._journal.failed(self._jobs.get(key), error, seconds)
                 except Exception:  # the outermost place: one job's bad luck with a bug of ours must not stop the others
                     outcome("bug")
                     log.exception("bug job=%s/%s seconds=%.1f", *key, self._queue.retry(key))
@@ -110,7 +112,8 @@ class Controller:
                 finally:
                     self._queue.done(key)
 
-    async def _list_until_answered(self) -> None:
+    async def catch_up(self) -> None:
+        """Looks at all jobs, once the API server has answered."""
         failures = 0
         while True:
             try:
@@ -118,9 +121,8 @@ class Controller:
                 return
             except ApiError as error:
                 failures += 1
-                hint = "; is the CRD there? trireme crd | kubectl apply -f -" if error.not_found else ""
-                log.warning("cannot list TrainingJobs yet: %s%s", error, hint)
-                await asyncio.sleep(backoff.delay(failures))
+                log.warning("cannot list TrainingJobs yet: %s%s", error, CRD_HINT if error.not_found else "")
+                await asyncio.sleep(backoff.delay(failures, asked=error.retry_after))
 
     async def _resync(self) -> None:
         """No watch is trusted for ever: all jobs are looked at anew, and those that went unnoticed are forgotten."""

@@ -22,6 +22,7 @@ from trireme.cluster.fence import Fence
 from trireme.cluster.leader import Elector, Work, new_identity
 from trireme.cluster.lease import Terms
 from trireme.cluster.throttle import Throttle
+from trireme.cluster.transport import REQUEST_SECONDS
 from trireme.contract import names
 from trireme.controller import key
 from trireme.controller.controller import Controller
@@ -75,7 +76,7 @@ async def _operate(settings: Settings) -> None:
         async with controller.running(), asyncio.TaskGroup() as group:
             log.info("operator up namespaces=%s", ",".join(settings.namespaces) or "all")
             group.create_task(work())
-            group.create_task(_watch_jobs_for_ever(controller.heard, settings))
+            group.create_task(_watch_jobs_for_ever(controller, settings))
 
 
 def _elector(client: Client, fence: Fence, settings: Settings) -> Elector:
@@ -83,16 +84,17 @@ def _elector(client: Client, fence: Fence, settings: Settings) -> Elector:
     return Elector(client, fence, settings.lease_namespace, settings.lease_name, terms, new_identity())
 
 
-async def _watch_jobs_for_ever(heard: Heard, settings: Settings) -> None:
+async def _watch_jobs_for_ever(controller: Controller, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     failures = 0
     while True:
         began = loop.time()
-        await _watch_jobs(heard, settings)
+        await _watch_jobs(controller.heard, settings)
         failures = 1 if loop.time() - began > HEALTHY_SECONDS else failures + 1
         seconds = backoff.delay(failures)
         log.warning("the watch of TrainingJobs ended; again in %.1f s", seconds)
         await asyncio.sleep(seconds)
+        await controller.catch_up()  # kopf never sees a kind that is not served yet when it starts
 
 
 async def _watch_jobs(heard: Heard, settings: Settings) -> None:
@@ -172,4 +174,5 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.chunk_size = 500
     settings.networking.error_backoffs = backoff.Endless()
+    settings.networking.request_timeout = REQUEST_SECONDS  # its own patience with a silent server is five minutes
     return settings

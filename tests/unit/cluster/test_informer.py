@@ -177,3 +177,16 @@ def test_it_tells_the_type_of_each_event_of_the_watch() -> None:
 
     warped(main())
     assert told == ["MODIFIED", "BOOKMARK"]
+
+
+def test_a_busy_server_is_left_alone_as_long_as_it_says() -> None:
+    busy = ApiError("watch", 429, "TooManyRequests", "busy", retry_after=20)
+    script = Script([[page(1)]], [[event("ADDED", thing("a", 2)), busy]])
+    follow(script)
+    assert script.asked == [(0, "list"), (0, "watch 1"), (30, "watch 2")]
+
+
+def test_a_continue_token_that_is_too_old_begins_the_list_anew() -> None:
+    gone = ApiError("list", 410, "Expired", "the provided continue parameter is too old")
+    script = Script([[page(1, thing("a", 1)), gone], [page(7, thing("a", 1), thing("b", 6, "h"))]])
+    assert follow(script) == ({"g": ["a@1"], "h": ["b@6"]}, ["g", "h"])

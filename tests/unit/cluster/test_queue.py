@@ -101,3 +101,14 @@ def test_it_tells_how_long_each_key_was_due() -> None:
         assert [0 <= wait < 60 for wait in waits] == [True, True]
 
     warped(main())
+
+
+def test_a_server_that_asks_for_more_time_gets_it() -> None:
+    async def main() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        assert queue.retry("a", asked=7) == 7
+        assert queue.retry("a", asked=3600) == 30
+        assert await queue.get() == "a"
+        assert clock() == 7
+
+    warped(main())

@@ -17,8 +17,9 @@ from trireme.pocket.apiserver import errors
 class Rule:
     """Answers a share of the requests of some verbs and resources with an error.
 
-    `code` is 409, 410, 429 or 500; empty `verbs` or `resources` match all. Verbs are Kubernetes' (get, list, watch,
-    create, update, patch, delete, deletecollection), resources plurals, with `/status` and the like for subresources.
+    `code` is 403, 409, 410, 422, 429 or 500; empty `verbs` or `resources` match all. Verbs are Kubernetes' (get, list,
+    watch, create, update, patch, delete, deletecollection), resources plurals, with `/status` and the like for
+    subresources.
     """
 
     code: int
@@ -29,6 +30,8 @@ class Rule:
     """How often the rule strikes at most; None: without end."""
     retry_after: int = 1
     """Seconds that a 429 tells the client to wait."""
+    message: str = "injected"
+    """What a refusal says: for 403 and 422 the whole sentence, as quotas, roles and policies word theirs."""
 
     def meets(self, verb: str, resource: str) -> bool:
         return (not self.verbs or verb in self.verbs) and (not self.resources or resource in self.resources)
@@ -56,6 +59,10 @@ class Faults:
     def add(self, rule: Rule) -> None:
         """Adds a rule; rules are tried in the order in which they came."""
         self._rules[rule] = 0
+
+    def struck(self, rule: Rule) -> int:
+        """How many requests a rule has met."""
+        return self._rules[rule]
 
     def reseed(self, seed: int) -> None:
         """Chooses other requests for the rules that strike a share of them."""
@@ -89,10 +96,14 @@ class Faults:
 
 def _refusal(rule: Rule, resource: str) -> errors.ApiError:
     match rule.code:
+        case 403:
+            return errors.ApiError(403, "Forbidden", rule.message, {})
         case 409:
-            return errors.stale("", resource, "injected")
+            return errors.stale("", resource, rule.message)
         case 410:
-            return errors.expired("too old resource version: injected")
+            return errors.expired(f"too old resource version: {rule.message}")
+        case 422:
+            return errors.ApiError(422, "Invalid", rule.message, {})
         case 429:
             return errors.too_many_requests(rule.retry_after)
-    return errors.ApiError(rule.code, "InternalError", "Internal error occurred: injected")
+    return errors.ApiError(rule.code, "InternalError", f"Internal error occurred: {rule.message}")

@@ -51,8 +51,8 @@ class _Running:
 class ApiServer:
     """One Kubernetes API server in this process, listening on loopback.
 
-    `token` is the one bearer token that it accepts; `logs` gives the logs of pods; `clock` tells the time of stamps;
-    `history` is the number of changes of one resource that watches and pages may go back.
+    `token` is the one bearer token that it accepts, until it is given another; `logs` gives the logs of pods; `clock`
+    tells the time of stamps; `history` is the number of changes of one resource that watches and pages may go back.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ApiServer:
         self.store = Store(history=history)
         self.faults = Faults(drop_watches=self.store.close_watches)
         self.logs = logs
-        self._token = token
+        self.token = token
         self._clock = clock
         self._registry = Registry()
         for kind in BUILT_IN:
@@ -112,7 +112,7 @@ class ApiServer:
             "clusters": [
                 {"name": name, "cluster": {"server": self._running.url, "certificate-authority-data": authority}}
             ],
-            "users": [{"name": name, "user": {"token": self._token}}],
+            "users": [{"name": name, "user": {"token": self.token}}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
         }
 
@@ -135,7 +135,7 @@ class ApiServer:
 
     def _authenticate(self, http: web.BaseRequest) -> None:
         scheme, _, token = http.headers.get("Authorization", "").partition(" ")
-        known = scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self._token.encode())
+        known = scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self.token.encode())
         if not known and http.path not in _OPEN_PATHS:
             raise errors.unauthorized()
 
