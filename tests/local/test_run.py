@@ -153,6 +153,16 @@ def test_a_command_that_does_not_exist(desk: Desk) -> None:
     assert "no-such-program" in failure["message"]
 
 
+def test_a_reader_that_leaves_does_not_end_the_job(desk: Desk) -> None:
+    process = desk.start("run", desk.job("sh", "-c", "for i in $(seq 20); do echo $i; sleep 0.1; done"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "trireme: Pending: 0/1 pods run\n"
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+
+
 def test_what_the_pocket_cannot_do_is_refused_with_the_reason(desk: Desk) -> None:
     job = desk.job("true", container={"livenessProbe": {"exec": {"command": ["true"]}}})
     code, out, _ = desk("run", job)

@@ -16,7 +16,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from trireme.cli.display import Display, summary
+from trireme.cli.display import Display, Screen, summary
 from trireme.cli.errors import FAILED, INTERRUPTED, JobFailed, NotTried, invalid_is_failed
 from trireme.cli.files import JOB_FILE, JobFile, read
 from trireme.cli.output import emit
@@ -57,7 +57,7 @@ def run(file: Path, output: str | None, gpus: int, logs: bool, timeout: float | 
     if spec.suspend or not ours(content.job):
         which = "suspend is true" if spec.suspend else f"managedBy is {spec.managed_by}"
         raise NotTried(f"{file}: spec.{which}: nothing would run it here")
-    console = Console(stderr=bool(output), highlight=False)
+    console = Screen(stderr=bool(output), highlight=False)
     try:
         job = asyncio.run(_run(content, console, gpus=gpus, logs=logs, limit=timeout))
     except (KeyboardInterrupt, asyncio.CancelledError):
