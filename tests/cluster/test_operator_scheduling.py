@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +16,40 @@ from trireme.controller import planning
 from trireme.controller.settings import Settings
 
 Object = dict[str, Any]
+Install = Callable[[Object], Awaitable[None]]
 POD_GROUPS = Resource("scheduling.volcano.sh", "v1beta1", "podgroups", "PodGroup")
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-VOLCANO: Object = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "podgroups.scheduling.volcano.sh"},
-    "spec": {
-        "group": "scheduling.volcano.sh",
-        "scope": "Namespaced",
-        "names": {"kind": "PodGroup", "listKind": "PodGroupList", "plural": "podgroups", "singular": "podgroup"},
-        "versions": [
-            {
-                "name": "v1beta1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {
-                            "spec": {
-                                "type": "object",
-                                "properties": {
-                                    "minMember": {"type": "integer", "format": "int32"},
-                                    "queue": {"type": "string"},
-                                    "priorityClassName": {"type": "string"},
-                                },
-                            }
-                        },
-                    }
-                },
-            }
-        ],
+
+
+def definition(group: str, kind: str, spec: Object) -> Object:
+    """A kind as its project brings it, as far as it concerns us: the API server drops what is not there."""
+    plural = f"{kind.lower()}s"
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": spec}}}
+    version = {"name": "v1beta1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()},
+            "versions": [version],
+        },
+    }
+
+
+VOLCANO = definition(
+    "scheduling.volcano.sh",
+    "PodGroup",
+    {
+        "minMember": {"type": "integer", "format": "int32"},
+        "queue": {"type": "string"},
+        "priorityClassName": {"type": "string"},
     },
-}
-"""What Volcano has of it, as far as it concerns us; the API server drops what is not there."""
+)
+KUEUE = definition("kueue.x-k8s.io", "LocalQueue", {"clusterQueue": {"type": "string"}})
+KUEUE["metadata"]["annotations"] = {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/kueue"}
 
 
 @pytest.fixture
@@ -61,10 +60,18 @@ def operator(kubeconfig_path: Path, namespace: str, tmp_path: Path, monkeypatch:
 
 
 @pytest.fixture
-async def volcano(api: Api) -> AsyncIterator[None]:
-    """The kind that Volcano brings, after a test has called for it."""
-    yield
-    await api("DELETE", f"{DEFINITIONS}/{VOLCANO['metadata']['name']}")
+async def install(api: Api) -> AsyncIterator[Install]:
+    """Makes a kind known to the cluster for as long as the test runs."""
+    installed = []
+
+    async def post(wanted: Object) -> None:
+        installed.append(wanted["metadata"]["name"])
+        answer = await api("POST", DEFINITIONS, wanted)
+        assert answer.code == 201, answer
+
+    yield post
+    for name in installed:
+        await api("DELETE", f"{DEFINITIONS}/{name}")
 
 
 def scheduled(**said: Any) -> Object:
@@ -92,9 +99,8 @@ async def placed(client: Client, namespace: str, found: dict[str, Object], statu
         await client.patch(PODS, namespace, name, {"status": {"conditions": [condition]}}, subresource="status")
 
 
-@pytest.mark.usefixtures("volcano")
 async def test_a_gang_waits_for_its_kind_and_is_made_with_it(
-    operator: Operator, client: Client, api: Api, namespace: str
+    operator: Operator, client: Client, namespace: str, install: Install
 ) -> None:
     wanted = scheduled(gang="Volcano", queue="research", priorityClassName="system-node-critical")
     del wanted["spec"]["worker"]["template"]["spec"]["schedulerName"]
@@ -110,7 +116,7 @@ async def test_a_gang_waits_for_its_kind_and_is_made_with_it(
             ("Running", "False", "GangUnavailable"),
         ]
         assert not await pods(client, namespace, 0)
-        assert (await api("POST", DEFINITIONS, VOLCANO)).code == 201
+        await install(VOLCANO)
         found = await pods(client, namespace, 2)
         groups, _ = await client.list(POD_GROUPS, namespace)
     (group,) = groups
@@ -121,9 +127,14 @@ async def test_a_gang_waits_for_its_kind_and_is_made_with_it(
         assert pod["spec"]["schedulerName"] == "volcano"
 
 
-async def test_a_queue_holds_the_pods_back_and_is_named(operator: Operator, client: Client, namespace: str) -> None:
+async def test_a_queue_holds_the_pods_back_and_is_named(
+    operator: Operator, client: Client, namespace: str, install: Install
+) -> None:
     async with operator.running():
         await client.create(TRAINING_JOBS, namespace, scheduled(queue="research"))
+        text = "Pending: queue research needs Kueue, and the API server serves no LocalQueue"
+        await message(client, namespace, text)
+        await install(KUEUE)
         found = await pods(client, namespace, 2)
         await placed(client, namespace, found, "False", "SchedulingGated")
         waiting = await message(client, namespace, "Pending: 2/2 wait for admission by queue research")

@@ -39,7 +39,7 @@ def plan(file: Path, output: str) -> None:
         job = parse(read(file).job).model_copy(update={"uid": NO_UID})
     agent = bundle.agent()
     # No cluster is asked: a gang asked for by name is shown in its newest form, Auto finds none.
-    served = frozenset(GroupKind) if job.spec.scheduling.gang is not Gang.AUTO else frozenset()
+    served = frozenset(kind.value for kind in GroupKind) if job.spec.scheduling.gang is not Gang.AUTO else frozenset()
     planned = planner.plan(job, attempt=0, agent=agent.digest, group=gang.choose(job.spec, served))
     ranks = _ranks(planned)
     supports = [each.manifest for each in support(planned, "0" * 64, agent.content)]

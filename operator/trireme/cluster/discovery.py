@@ -7,9 +7,8 @@ import math
 from collections.abc import Iterable
 
 from trireme.cluster.client import Client
+from trireme.plan.plan import ApiKind
 
-ApiKind = tuple[str, str]
-"""apiVersion and kind."""
 FRESH_SECONDS = 300.0
 
 

@@ -15,8 +15,8 @@ from trireme.cluster.resources import PODS, Resource
 from trireme.contract import wire
 from trireme.contract.bundle import Agent
 from trireme.lifecycle.pod import Pod
-from trireme.plan import manifests
-from trireme.plan.plan import GroupKind, Plan, PodPlan
+from trireme.plan import kueue, manifests
+from trireme.plan.plan import ApiKind, GroupKind, Plan, PodPlan
 from trireme.plan.support import Support, support
 
 T = TypeVar("T")
@@ -43,17 +43,16 @@ class Launcher:
         self._client = client
         self._key = key
         self._agent = agent
-        self._discovery = Discovery(client, (kind.value for kind in GroupKind))
+        self._discovery = Discovery(client, (*(kind.value for kind in GroupKind), *kueue.KINDS))
 
     @property
     def agent(self) -> str:
         """Content hash of the agent that new pods get."""
         return self._agent.digest
 
-    async def groups(self, fresh_seconds: float = FRESH_SECONDS) -> frozenset[GroupKind]:
-        """What can make pods a gang here, as of `fresh_seconds` ago at most. Raises ApiError."""
-        served = await self._discovery.served(fresh_seconds)
-        return frozenset(kind for kind in GroupKind if kind.value in served)
+    async def served(self, fresh_seconds: float = FRESH_SECONDS) -> frozenset[ApiKind]:
+        """Which gangs and queues there are here, as of `fresh_seconds` ago at most. Raises ApiError."""
+        return await self._discovery.served(fresh_seconds)
 
     async def support(self, plan: Plan) -> str:
         """What the pods lean on. Returns why one object cannot be there, or an empty string. Raises ApiError."""
@@ -61,7 +60,7 @@ class Launcher:
         answers = await asyncio.gather(*(self._lean(plan, each) for each in support(plan, token, self._agent.content)))
         return next(filter(None, answers), "")
 
-    def forget_groups(self) -> None:
+    def forget_served(self) -> None:
         """One of them turned out not to be served any more."""
         self._discovery.forget()
 

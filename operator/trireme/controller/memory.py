@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from trireme.lifecycle.pod import Pod
-from trireme.plan.plan import Plan
+from trireme.plan.plan import Plan, Unavailable
 from trireme.spec.errors import FieldError
 
 
@@ -20,12 +20,12 @@ class Parsed:
     suspensions: int
     plan: Plan | None = None
     errors: tuple[FieldError, ...] = ()
-    no_gang: str = ""
-    """Why the gang that the job asks for cannot be had; the plan is without one, and no pod is made by it."""
+    unavailable: Unavailable | None = None
+    """The gang or queue that cannot be had; the plan is without it, and no pod is made by it."""
     tries: int = 0
-    """Times in a row that there was no gang."""
+    """Times in a row that it was not there."""
     ask_again_at: float = math.inf
-    """When to look for the gang again, on the loop's clock."""
+    """When to look for it again, on the loop's clock."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""From a job and its status to its plan, or to what stands in the way: a wrong spec, a gang that cannot be had."""
+"""From a job and its status to its plan, or to what stands in the way: a wrong spec, a missing gang or queue."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from trireme.cluster import backoff
 from trireme.controller.jobs import Job
 from trireme.controller.launch import Launcher
 from trireme.controller.memory import Parsed
-from trireme.plan import gang
-from trireme.plan.plan import GroupKind
+from trireme.plan import gang, kueue
+from trireme.plan.plan import ApiKind
 from trireme.plan.planner import plan
 from trireme.spec.errors import InvalidSpec
 from trireme.spec.model import JobSpec
@@ -19,7 +19,7 @@ from trireme.spec.status import JobStatus
 
 FIRST_SECONDS = 5.0
 CAP_SECONDS = 60.0
-"""A gang scheduler is installed by a person's hand."""
+"""Gang schedulers and queues are installed by a person's hand."""
 
 
 async def parsed(job: Job, status: JobStatus, last: Parsed | None, launcher: Launcher) -> Parsed:
@@ -34,7 +34,7 @@ async def parsed(job: Job, status: JobStatus, last: Parsed | None, launcher: Lau
         typed = parse(job)
     except InvalidSpec as invalid:
         return Parsed(*basis, errors=invalid.errors)
-    served = await _groups(typed.spec, launcher, again=tries > 0)
+    served = await _served(typed.spec, launcher, again=tries > 0)
     made = plan(
         typed,
         attempt=status.attempt,
@@ -42,16 +42,16 @@ async def parsed(job: Job, status: JobStatus, last: Parsed | None, launcher: Lau
         group=gang.choose(typed.spec, served),
         suspensions=status.suspensions,
     )
-    missing = gang.unavailable(typed.spec, served)
-    if not missing or status.start_time is not None:  # pods that run have their nodes
+    missing = gang.unavailable(typed.spec, served) or kueue.unavailable(typed.spec.scheduling, served)
+    if missing is None or status.start_time is not None:  # pods that run have their nodes
         return Parsed(*basis, made)
     seconds = backoff.delay(tries + 1, FIRST_SECONDS, CAP_SECONDS)
     again = asyncio.get_running_loop().time() + seconds
-    return replace(Parsed(*basis, made), no_gang=missing, tries=tries + 1, ask_again_at=again)
+    return replace(Parsed(*basis, made), unavailable=missing, tries=tries + 1, ask_again_at=again)
 
 
-async def _groups(spec: JobSpec, launcher: Launcher, *, again: bool) -> frozenset[GroupKind]:
-    """Not asked for by a job that wants no gang; anew for one that did not find its own."""
-    if not gang.wanted(spec):
+async def _served(spec: JobSpec, launcher: Launcher, *, again: bool) -> frozenset[ApiKind]:
+    """Not asked for by a job that wants neither gang nor queue; anew for one that did not find its own."""
+    if not gang.wanted(spec) and kueue.queue_of(spec.scheduling) is None:
         return frozenset()
-    return await (launcher.groups(FIRST_SECONDS / 2) if again else launcher.groups())
+    return await (launcher.served(FIRST_SECONDS / 2) if again else launcher.served())

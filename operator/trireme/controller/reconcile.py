@@ -58,7 +58,7 @@ class Reconciler:
         if parsed.plan is not None:
             await self._create(key, parsed.plan, decision, memory)
         self._poll(key, decision, memory)
-        if parsed.no_gang:
+        if parsed.unavailable:
             self.effects.queue.add_after(key, parsed.ask_again_at - _clock())
         if decision.look_again_seconds is not None:
             self.effects.queue.add_after(key, decision.look_again_seconds)
@@ -68,7 +68,7 @@ class Reconciler:
             await self.effects.create(key, planned, decision.create, memory)
         except ApiError as error:
             if error.not_found and planned.gang is not None:  # the kind of its group has gone from the cluster
-                self.effects.launcher.forget_groups()
+                self.effects.launcher.forget_served()
                 memory.parsed = None
             raise
 
@@ -80,7 +80,7 @@ class Reconciler:
             return Decision(said, delete=tuple(_at_work(pods, memory.uid)))
         report, silent = self.poller.report(key), self.poller.silent(key)
         observed = observe(
-            parsed.plan, pods, report=report, silent=silent, refused=memory.refused, no_gang=parsed.no_gang
+            parsed.plan, pods, report=report, silent=silent, refused=memory.refused, unavailable=parsed.unavailable
         )
         return decide(parsed.plan, observed, status, self.now())
 

@@ -77,7 +77,7 @@ def _launch(plan: Plan, observed: Observed, status: JobStatus, now: datetime) ->
         status, plan.job.generation, now, PENDING, text,
         (conditions.SCHEDULED, placed, reason), (conditions.RUNNING, False, message.pending_reason(observed)),
     )  # fmt: skip
-    if observed.no_gang:  # the plan lacks what the pods are to have: nothing is made by it, and nothing replaced
+    if observed.unavailable:  # the plan lacks what the pods are to have: nothing is made by it, and nothing replaced
         return Decision(said)
     return Decision(said, _deletions(pod for pod in observed.stale if not pod.deleting), observed.absent)
 

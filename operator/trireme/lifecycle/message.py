@@ -9,8 +9,6 @@ from trireme.contract import names
 from trireme.lifecycle.observe import Observed
 from trireme.lifecycle.pod import Pod
 
-GANG_UNAVAILABLE = "GangUnavailable"
-
 _NODES_AVAILABLE = re.compile(
     r"^\d+/\d+ nodes are available: (?P<reasons>.*?)(?:\. (?:preemption|no new claims).*)?\.?$"
 )
@@ -21,8 +19,8 @@ _ROOT_WAY_OUT = "set runAsUser in the template's securityContext, or runAsNonRoo
 
 def pending(observed: Observed, desired: int, queue: str | None = None) -> str:
     """`queue`: who admits the pods, when a queue does."""
-    if observed.no_gang:
-        return f"Pending: {observed.no_gang}"
+    if observed.unavailable:
+        return f"Pending: {observed.unavailable.message}"
     if observed.refused:
         return f"Pending: the API server refuses: {observed.refused}"
     if observed.foreign:
@@ -48,8 +46,8 @@ def pending(observed: Observed, desired: int, queue: str | None = None) -> str:
 
 def pending_reason(observed: Observed) -> str:
     """What `pending` says, in one CamelCase word for conditions and Events; PodsPending: nothing is wrong."""
-    if observed.no_gang:
-        return GANG_UNAVAILABLE
+    if observed.unavailable:
+        return observed.unavailable.reason
     if observed.refused:
         return "Refused"
     if observed.foreign:
@@ -65,8 +63,8 @@ def pending_reason(observed: Observed) -> str:
 
 def unplaced_reason(observed: Observed) -> str:
     """Why pods have no node, in one CamelCase word."""
-    if observed.no_gang:
-        return GANG_UNAVAILABLE
+    if observed.unavailable:
+        return observed.unavailable.reason
     if observed.unschedulable:
         return "Unschedulable"
     return "SchedulingGated" if observed.gated else "PodsPending"

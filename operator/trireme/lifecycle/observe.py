@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trireme.contract.wire import JobReport
 from trireme.lifecycle.pod import Pod, PodPhase
-from trireme.plan.plan import Plan, PodPlan
+from trireme.plan.plan import Plan, PodPlan, Unavailable
 
 STARTING_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Waiting reasons of a pod with which nothing is wrong."""
@@ -38,8 +38,8 @@ class Observed:
     """It does not answer the operator."""
     refused: str = ""
     """Why the API server refused a pod, in its words."""
-    no_gang: str = ""
-    """Why the gang that the job asks for cannot be had."""
+    unavailable: Unavailable | None = None
+    """The gang or queue that the job asks for and cannot have."""
 
     @property
     def active(self) -> tuple[Pod, ...]:
@@ -60,7 +60,7 @@ def observe(
     report: JobReport | None = None,
     silent: bool = False,
     refused: str = "",
-    no_gang: str = "",
+    unavailable: Unavailable | None = None,
 ) -> Observed:
     """`pods` are all that carry the job's label, in any order."""
     by_name = {pod.name: pod for pod in pods}
@@ -83,7 +83,7 @@ def observe(
         report=report,
         silent=silent,
         refused=refused,
-        no_gang=no_gang,
+        unavailable=unavailable,
         **{name: tuple(found) for name, found in buckets.items()},
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Set
 
 from trireme.contract import names
 from trireme.plan.manifests import Manifest, owned
-from trireme.plan.plan import GroupKind, Plan
+from trireme.plan.plan import ApiKind, GroupKind, Plan, Unavailable
 from trireme.spec.model import Gang, JobSpec
 from trireme.spec.scheduling import VOLCANO_SCHEDULER
 
@@ -38,18 +38,19 @@ def wanted(spec: JobSpec) -> tuple[GroupKind, ...]:
     return tuple(kind for gang in gangs for kind in _KINDS[gang])
 
 
-def choose(spec: JobSpec, served: Set[GroupKind]) -> GroupKind | None:
+def choose(spec: JobSpec, served: Set[ApiKind]) -> GroupKind | None:
     """`served`: what the API server serves."""
-    return next((kind for kind in wanted(spec) if kind in served), None)
+    return next((kind for kind in wanted(spec) if kind.value in served), None)
 
 
-def unavailable(spec: JobSpec, served: Set[GroupKind]) -> str:
-    """Why a gang that the job asks for by name cannot be had, in one line; empty when nothing is amiss."""
+def unavailable(spec: JobSpec, served: Set[ApiKind]) -> Unavailable | None:
+    """A gang that the job asks for by name and cannot have; `Auto` asks for none."""
     kinds = wanted(spec)
     if spec.scheduling.gang is Gang.AUTO or not kinds or choose(spec, served) is not None:
-        return ""
+        return None
     needed = " or ".join(f"{kind} of {version}" for version, kind in (each.value for each in kinds))
-    return f"gang {spec.scheduling.gang.value} needs {needed}, and the API server serves none"
+    text = f"gang {spec.scheduling.gang.value} needs {needed}, and the API server serves none"
+    return Unavailable("GangUnavailable", text)
 
 
 def pod_group(plan: Plan, kind: GroupKind) -> Manifest:

@@ -1,19 +1,32 @@
 """Kueue, by its plain pod groups: it gates the pods of a group until their queue has room for all of them.
 
-Nothing of Kueue's API is called. Its webhook finds these labels and annotations on the pods (Kueue documentation, "Run
-Plain Pods", "Labels and Annotations").
+Nothing of Kueue's API is called, it only must be there: its webhook finds these words on the pods (Kueue's documentation:
+Run Plain Pods; Labels and Annotations).
 """
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from trireme.contract import names
 from trireme.plan.manifests import Manifest
+from trireme.plan.plan import ApiKind, Unavailable
 from trireme.spec.model import Gang, Scheduling
+
+KINDS = frozenset({("kueue.x-k8s.io/v1beta2", "LocalQueue"), ("kueue.x-k8s.io/v1beta1", "LocalQueue")})
+"""Any of them says that Kueue is there."""
 
 
 def queue_of(said: Scheduling) -> str | None:
     """The LocalQueue that admits the job; None without one, and when the queue is Volcano's."""
     return None if said.gang is Gang.VOLCANO else said.queue
+
+
+def unavailable(said: Scheduling, served: Set[ApiKind]) -> Unavailable | None:
+    """A queue without Kueue would hold back nobody."""
+    if queue_of(said) is None or not KINDS.isdisjoint(served):
+        return None
+    return Unavailable("QueueUnavailable", f"queue {said.queue} needs Kueue, and the API server serves no LocalQueue")
 
 
 def queued(template: Manifest, queue: str, group: str, size: int) -> Manifest:

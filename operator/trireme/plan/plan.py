@@ -32,8 +32,21 @@ class Layout:
     """Variables that every trainer container gets beside its own place."""
 
 
+ApiKind = tuple[str, str]
+"""apiVersion and kind."""
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """What a job asks for by name and the cluster does not have. Nothing is made until it has."""
+
+    reason: str
+    """CamelCase, for conditions and Events."""
+    message: str
+
+
 class GroupKind(Enum):
-    """The kinds of object that make pods a gang; value: apiVersion and kind."""
+    """The kinds of object that make pods a gang; each value is an ApiKind."""
 
     NATIVE_V1BETA1 = ("scheduling.k8s.io/v1beta1", "PodGroup")
     """Kubernetes 1.37."""

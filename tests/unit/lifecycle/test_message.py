@@ -3,6 +3,7 @@ from support.scenes import Scene
 from trireme.contract.wire import JobReport, Phase
 from trireme.lifecycle import message
 from trireme.lifecycle.observe import observe
+from trireme.plan.plan import Unavailable
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,8 @@ def test_who_holds_pods_back_is_named() -> None:
 
 def test_a_gang_that_cannot_be_had_comes_first() -> None:
     scene = Scene()
-    observed = observe(scene.plan, [scene.pod(0, unschedulable="no")], refused="quota", no_gang="gang Volcano needs it")
+    missing = Unavailable("GangUnavailable", "gang Volcano needs it")
+    observed = observe(scene.plan, [scene.pod(0, unschedulable="no")], refused="quota", unavailable=missing)
     assert message.pending(observed, 2) == "Pending: gang Volcano needs it"
     assert (message.pending_reason(observed), message.unplaced_reason(observed)) == ("GangUnavailable",) * 2
 

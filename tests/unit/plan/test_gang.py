@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.jobs import UID, VALID, job, with_value
 from trireme.plan import gang, manifests
-from trireme.plan.plan import GroupKind, Plan
+from trireme.plan.plan import GroupKind, Plan, Unavailable
 from trireme.plan.planner import plan
 from trireme.plan.support import support
 from trireme.spec.model import JobSpec
@@ -47,8 +47,9 @@ def asked(gang: str | None = None, scheduler: str | None = None, queue: str | No
     ],
 )
 def test_choice(spec: JobSpec, served: set[GroupKind], expected: GroupKind | None) -> None:
-    assert gang.choose(spec, served) is expected
-    assert gang.unavailable(spec, served) == ""
+    kinds = {kind.value for kind in served}
+    assert gang.choose(spec, kinds) is expected
+    assert gang.unavailable(spec, kinds) is None
 
 
 @pytest.mark.parametrize(
@@ -67,9 +68,9 @@ def test_choice(spec: JobSpec, served: set[GroupKind], expected: GroupKind | Non
     ids=["Volcano", "Native"],
 )
 def test_a_gang_that_cannot_be_had(spec: JobSpec, reason: str) -> None:
-    served = ALL - set(gang.wanted(spec))
+    served = {kind.value for kind in ALL - set(gang.wanted(spec))}
     assert gang.choose(spec, served) is None
-    assert gang.unavailable(spec, served) == reason
+    assert gang.unavailable(spec, served) == Unavailable("GangUnavailable", reason)
 
 
 def planned(obj: Any = VALID, group: GroupKind | None = None, suspensions: int = 0) -> Plan:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from support.jobs import UID, job, with_value
-from trireme.plan.plan import Plan
+from trireme.plan import kueue
+from trireme.plan.plan import Plan, Unavailable
 from trireme.plan.planner import plan
 from trireme.spec.parse import parse
 
@@ -38,6 +39,25 @@ def test_a_queue_is_a_few_words_on_each_pod() -> None:
         "kueue.x-k8s.io/retriable-in-group": "false",
         "kueue.x-k8s.io/pod-group-pod-index-label": "trireme.dev/index",
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "served", "missing"),
+    [
+        ({"queue": "team"}, [("kueue.x-k8s.io/v1beta1", "LocalQueue")], None),
+        ({"queue": "team"}, [("kueue.x-k8s.io/v1beta2", "LocalQueue")], None),
+        ({"queue": "team", "gang": "Volcano"}, [], None),
+        ({}, [], None),
+        (
+            {"queue": "team"},
+            [("kueue.x-k8s.io/v1beta1", "Workload")],
+            Unavailable("QueueUnavailable", "queue team needs Kueue, and the API server serves no LocalQueue"),
+        ),
+    ],
+    ids=["v1beta1", "v1beta2", "Volcano's queue", "no queue", "no Kueue"],
+)
+def test_a_queue_needs_kueue(said: dict[str, str], served: list[tuple[str, str]], missing: Unavailable | None) -> None:
+    assert kueue.unavailable(planned(said).job.spec.scheduling, set(served)) == missing
 
 
 def test_volcanos_queue_is_not_kueues() -> None:
