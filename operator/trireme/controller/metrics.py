@@ -89,6 +89,8 @@ class Metrics:
 
     def first_pod(self, job: Job, created_at: float) -> None:
         """`created_at`: Unix time, by the API server's clock as the job's own."""
+        if (job.get("status") or {}).get("suspensions"):
+            return
         self._launch.labels(FIRST_POD).observe(_since_submission(job, datetime.fromtimestamp(created_at, UTC)))
 
     def told(self, job: Job, before: JobStatus, after: JobStatus) -> None:
@@ -156,8 +158,11 @@ def jobs_by_phase(jobs: Iterable[Job]) -> dict[str, int]:
 
 
 def stages(before: JobStatus, after: JobStatus) -> tuple[str, ...]:
-    """Which stages of its launch a job reaches with this status; none for a job that is seen at its end only."""
-    if conditions.finished(after):
+    """Which stages of its launch a job reaches with this status; none for a job that is seen at its end only.
+
+    A job that was suspended has no launch to be measured: it waited because somebody wanted it to.
+    """
+    if conditions.finished(after) or after.suspensions:
         return ()
     running = before.start_time is None and after.start_time is not None
     stepped = before.progress is None and after.progress is not None

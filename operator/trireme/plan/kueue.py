@@ -1,6 +1,6 @@
 """Kueue, by its plain pod groups: it gates the pods of a group until their queue has room for all of them.
 
-Nothing of Kueue's API is called, it only must be there: its webhook finds these words on the pods (Kueue's documentation:
+Nothing of Kueue's API is called, it only must be there: its webhook finds these words on the pods (Kueue documentation:
 Run Plain Pods; Labels and Annotations).
 """
 

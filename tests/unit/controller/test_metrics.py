@@ -43,6 +43,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
         pytest.param(NEW, STEPS, ("all_running", "first_step"), id="both at once"),
         pytest.param(STEPS, STEPS, (), id="nothing new"),
         pytest.param(NEW, finished("Succeeded", "AllRanksDone"), (), id="too quick to tell"),
+        pytest.param(NEW, RUNS.model_copy(update={"suspensions": 1}), (), id="resumed"),
     ],
 )
 def test_stages_of_a_launch(before: JobStatus, after: JobStatus, expected: tuple[str, ...]) -> None:
@@ -100,6 +101,7 @@ def test_what_happened_is_what_prometheus_reads() -> None:
     metrics = Metrics(process=False)
     metrics.watch_jobs(lambda: [job(phase="Failed")], lambda: 3)
     metrics.first_pod(job(), NOW.timestamp())
+    metrics.first_pod({**job(), "status": {"suspensions": 1}}, NOW.timestamp())
     metrics.told(job(), NEW, RUNS)
     metrics.told(job(), RUNS, finished("Failed", "OOMKilled"))
     with metrics.reconciling():
