@@ -13,6 +13,7 @@ from trireme.cluster.errors import ApiError
 from trireme.cluster.informer import Key
 from trireme.cluster.queue import WorkQueue
 from trireme.cluster.resources import PODS, TRAINING_JOBS
+from trireme.controller import pacing
 from trireme.controller.jobs import Job, Jobs
 from trireme.controller.journal import Journal
 from trireme.controller.launch import Launcher
@@ -46,8 +47,10 @@ class Effects:
         patch = status_patch(written, decision.status)
         if not patch:
             return True
-        early = memory.said_at + self.status_seconds - _clock()
-        if early > 0 and not decision.delete and decision.status.phase == written.get("phase"):
+        waits = pacing.may_wait(written, decision.status)
+        quiet, phase = memory.quiet_writes if waits else 0, decision.status.phase
+        early = memory.said_at + pacing.pause(quiet, phase, self.status_seconds) - _clock()
+        if early > 0 and not decision.delete and phase == written.get("phase"):
             self.queue.add_after(key, early)
             return True
         body = {"metadata": {"resourceVersion": job["metadata"]["resourceVersion"]}, "status": patch}
@@ -60,6 +63,7 @@ class Effects:
             self.queue.add(key)
             return False
         memory.said_at = _clock()
+        memory.quiet_writes = quiet + waits
         self.jobs.put(answer)
         self.journal.told(job, JobStatus.model_validate(written), decision.status)
         log.info("status job=%s/%s message=%r", *key, decision.status.message)

@@ -48,6 +48,8 @@ class Memory:
     """Nothing is created before this time of the loop's clock."""
     said_at: float = -math.inf
     """When status was last written, on the loop's clock."""
+    quiet_writes: int = 0
+    """Status writes since the last one that could not wait."""
 
     def see(self, shown: Iterable[Pod], version: int) -> list[Pod]:
         """The informer's pods at its `version`, and what we know beyond them."""
