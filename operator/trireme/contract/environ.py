@@ -90,9 +90,6 @@ class PodEnvironment:
         return {PREFIX + field.name.upper(): str(getattr(self, field.name)) for field in fields(self)}
 
 
-RESERVED = frozenset(PREFIX + field.name.upper() for field in fields(PodEnvironment))
-"""Names a user's template may not set: the operator does."""
-
 AGENT_URL = "TRIREME_AGENT_URL"
 """http://127.0.0.1:port of the pod's agent, for `trireme_worker.report`."""
 AGENT_KEY = "TRIREME_AGENT_KEY"
@@ -148,6 +145,10 @@ def process_environment(place: Place, meeting: Meeting) -> dict[str, str]:
         "HOROVOD_GLOO_RENDEZVOUS_PORT": str(meeting.rendezvous[1]),
     }
 
+
+_ANY = process_environment(Place(0, 1, 0, 1, 0, 1, 0, 1), Meeting(1, "", "", ("", 0), ("", 0)))
+PROCESS_KEYS = frozenset(_ANY) - frozenset(INTERFACE_KEYS)
+"""What the agent gives to every process: a value in a template would be overwritten."""
 
 HOROVOD_FUSION_THRESHOLD = "HOROVOD_FUSION_THRESHOLD"
 """Bytes."""

@@ -29,6 +29,8 @@ from trireme.spec.errors import FieldError
 from trireme.spec.status import JobStatus, ReplicaCounts
 
 PENDING = "Pending"
+SLOW_START_SECONDS = 30.0
+"""A placed pod that has not started for so long is worth a word: an image is big, or a volume cannot be mounted."""
 PROBLEMS_SHOWN = 10
 """Of an invalid spec: a status is bounded, `trireme validate` shows all."""
 
@@ -72,14 +74,20 @@ def _launch(plan: Plan, observed: Observed, status: JobStatus, now: datetime) ->
     """Not all pods have run yet: make what is missing, replace what an older plan made."""
     placed = observed.unplaced == 0
     reason = "AllPodsPlaced" if placed else message.unplaced_reason(observed)
-    text = message.pending(observed, len(plan.pods), queue_of(plan.job.spec.scheduling))
+    slow = [pod for pod in observed.starting if pod.node and now.timestamp() - pod.created_at >= SLOW_START_SECONDS]
+    text = message.pending(observed, len(plan.pods), queue_of(plan.job.spec.scheduling), slow)
     said = _say(
         status, plan.job.generation, now, PENDING, text,
         (conditions.SCHEDULED, placed, reason), (conditions.RUNNING, False, message.pending_reason(observed)),
     )  # fmt: skip
     if observed.unavailable:  # the plan lacks what the pods are to have: nothing is made by it, and nothing replaced
         return Decision(said)
-    return Decision(said, _deletions(pod for pod in observed.stale if not pod.deleting), observed.absent)
+    return Decision(
+        said,
+        delete=_deletions(pod for pod in observed.stale if not pod.deleting),
+        create=observed.absent,
+        look_again_seconds=SLOW_START_SECONDS if observed.starting and not slow else None,
+    )
 
 
 def _suspend(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:

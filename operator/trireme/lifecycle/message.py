@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from trireme.contract import names
 from trireme.lifecycle.observe import Observed
@@ -17,8 +18,8 @@ _WHICH_POD = re.compile(r" \(pod: .*\)$")
 _ROOT_WAY_OUT = "set runAsUser in the template's securityContext, or runAsNonRoot: false to allow root"
 
 
-def pending(observed: Observed, desired: int, queue: str | None = None) -> str:
-    """`queue`: who admits the pods, when a queue does."""
+def pending(observed: Observed, desired: int, queue: str | None = None, slow: Sequence[Pod] = ()) -> str:
+    """`queue`: who admits the pods, when a queue does. `slow`: pods that have been starting for long."""
     if observed.unavailable:
         return f"Pending: {observed.unavailable.message}"
     if observed.refused:
@@ -41,7 +42,10 @@ def pending(observed: Observed, desired: int, queue: str | None = None) -> str:
     if observed.deleting:
         return f"Pending: waiting for pod {observed.deleting[0].name} to go"
     up = len(observed.running) + len(observed.succeeded) + len(observed.failed)
-    return f"Pending: {up}/{desired} pods run"
+    why = (
+        f"; {slow[0].name} is still {slow[0].waiting_reason or 'starting'}: kubectl describe pod tells" if slow else ""
+    )
+    return f"Pending: {up}/{desired} pods run{why}"
 
 
 def pending_reason(observed: Observed) -> str:

@@ -107,10 +107,16 @@ def sentence(failure: Failure) -> str:
     who = names.pod_label(failure.role, failure.index)
     if failure.rank is not None:
         who += f", rank {failure.rank}"
+    if failure.reason == "Signal":  # the message says which
+        return _line(f"{who}: {failure.message}")
     how = failure.reason
     if failure.signal:
-        how = failure.signal if failure.reason == "Signal" else f"{failure.reason} ({failure.signal})"
+        how = f"{failure.reason} ({failure.signal})"
     elif failure.exit_code is not None and failure.reason == "Error":
         how = f"exit code {failure.exit_code}"
-    text = " ".join(f"{who}: {how}: {failure.message}".split())
+    return _line(f"{who}: {how}: {failure.message}")
+
+
+def _line(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= 300 else text[:299] + "…"

@@ -148,6 +148,8 @@ def _check_trainer(container: Mapping[str, Any], path: str) -> Iterator[FieldErr
         name = _text(variable, "name")
         if name.startswith(environ.PREFIX):
             yield FieldError(f"{path}.env[{index}].name", f"names with {environ.PREFIX} are the operator's own")
+        elif name in environ.PROCESS_KEYS:
+            yield FieldError(f"{path}.env[{index}].name", "is given to every process by the agent; leave it out")
         elif name in TUNED_BY:
             yield FieldError(f"{path}.env[{index}].name", f"is set by spec.allReduce.{TUNED_BY[name]}; use that field")
     for index, mount in enumerate(_objects(container, "volumeMounts")):

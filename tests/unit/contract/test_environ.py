@@ -23,8 +23,9 @@ def test_a_domain_need_not_be_known():
     assert PodEnvironment.read({**POD.write(), "TRIREME_DOMAIN": ""}) == POD
 
 
-def test_every_written_key_is_reserved():
-    assert set(POD.write()) == environ.RESERVED
+def test_a_template_may_choose_interfaces_and_nothing_else_of_a_process():
+    assert {"RANK", "MASTER_PORT", "HOROVOD_RANK", "TRIREME_GENERATION"} < environ.PROCESS_KEYS
+    assert environ.PROCESS_KEYS.isdisjoint(environ.INTERFACE_KEYS)
 
 
 def test_all_problems_at_once():

@@ -75,7 +75,7 @@ def test_a_pod_that_vanished_is_a_failure_and_nothing_is_none() -> None:
     [
         (root_cause([own(1, T)]), "worker-1, rank 2: exit code 1: ValueError: boom"),
         (root_cause([killed(2, T)]), "worker-2: OOMKilled (SIGKILL): the container exceeded its memory limit"),
-        (root_cause([killed(2, T, "Error")]), "worker-2: SIGKILL: ended by SIGKILL"),
+        (root_cause([killed(2, T, "Error")]), "worker-2: ended by SIGKILL"),
         (
             root_cause([SCENE.failed(2, None, reason="Evicted", message="low\nmemory")]),
             "worker-2: Evicted: low memory",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.jobs import TRAINER, UID, VALID, in_pod, in_trainer, job, with_value
-from trireme.contract.environ import RESERVED, PodEnvironment
+from trireme.contract.environ import PodEnvironment
 from trireme.plan import manifests
 from trireme.plan.confinement import RESTRICTED
 from trireme.plan.plan import Plan
@@ -134,7 +134,6 @@ def test_a_whole_pod() -> None:
 def test_the_agent_can_read_its_environment() -> None:
     made = pod()["spec"]["containers"][0]
     downward = {variable["name"]: "x" for variable in made["env"] if "valueFrom" in variable}
-    assert {variable["name"] for variable in made["env"]} >= RESERVED
     read = PodEnvironment.read(values(made) | downward)
     assert (read.index, read.replicas, read.coordinator) == (1, 2, "digits-worker-0.tj-digits.team.svc:7070")
 

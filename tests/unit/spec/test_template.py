@@ -88,6 +88,10 @@ BAD: dict[str, tuple[Any, list[str]]] = {
             f"{C0}.env[1].name: is set by spec.allReduce.fusionThresholdBytes; use that field",
         ],
     ),
+    "variables of a process": (
+        in_trainer("env", value=[{"name": "RANK", "value": "7"}, {"name": "NCCL_SOCKET_IFNAME", "value": "ib0"}]),
+        [f"{C0}.env[0].name: is given to every process by the agent; leave it out"],
+    ),
     "volumes of the operator, and one twice": (
         in_pod(
             "volumes",
