@@ -1,4 +1,4 @@
-"""The chart, rendered by the real Helm."""
+"""The chart, rendered by the real Helm; what the operator serves to those who watch it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,19 @@ from typing import Any
 
 import pytest
 import render_manifests
+from trireme.controller.metrics import Metrics
 
 Manifest = dict[str, Any]
+
+SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
+
+
+@pytest.fixture(scope="session")
+def served() -> set[str]:
+    """Names of the operator's time series."""
+    metrics = Metrics()
+    metrics.watch_jobs(list, lambda: 0)
+    return {family.name + end for family in metrics.registry.collect() for end in SUFFIXES[family.type]}
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from render_manifests import CHART, NAMESPACE, helm, template
 from trireme import __version__
+from trireme.cli.operate import operator
 from trireme.contract import names
 from trireme.pocket.objects.definition import check_definition
 from trireme.spec.crd import crd
@@ -22,8 +23,8 @@ Manifest = dict[str, Any]
 Objects = Mapping[tuple[str, str], Manifest]
 
 KINDS = (
-    "V1ClusterRole", "V1ClusterRoleBinding", "V1Deployment", "V1NetworkPolicy", "V1Pod", "V1PodDisruptionBudget",
-    "V1Role", "V1RoleBinding", "V1Secret", "V1ServiceAccount",
+    "V1ClusterRole", "V1ClusterRoleBinding", "V1ConfigMap", "V1Deployment", "V1NetworkPolicy", "V1Pod",
+    "V1PodDisruptionBudget", "V1Role", "V1RoleBinding", "V1Secret", "V1Service", "V1ServiceAccount",
 )  # fmt: skip
 NAMESPACED = "--set=watchNamespaces={vision,speech}"
 RULES = [
@@ -35,9 +36,16 @@ RULES = [
     {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["create"]},
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["create", "get"]},
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["create", "get"]},
+    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
     {"apiGroups": ["scheduling.k8s.io"], "resources": ["podgroups", "workloads"], "verbs": ["create"]},
     {"apiGroups": ["scheduling.volcano.sh", "scheduling.x-k8s.io"], "resources": ["podgroups"], "verbs": ["create"]},
 ]
+LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+SELECTOR = {
+    "app.kubernetes.io/name": "trireme",
+    "app.kubernetes.io/instance": "trireme",
+    "app.kubernetes.io/component": "operator",
+}
 RESTRICTED_POD = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 RESTRICTED_CONTAINER = {
     "allowPrivilegeEscalation": False,
@@ -80,6 +88,14 @@ def problems(objects: Objects, definitions: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{kind} {name}: {error.json_path}: {error.message}"
 
 
+def paths(values: Mapping[str, Any]) -> Iterator[str]:
+    """Dotted paths of all keys."""
+    for key, value in values.items():
+        yield key
+        if isinstance(value, dict):
+            yield from (f"{key}.{path}" for path in paths(value))
+
+
 def pod_of(objects: Objects, name: str = "trireme") -> Manifest:
     pod: Manifest = objects["Deployment", name]["spec"]["template"]
     return pod
@@ -103,7 +119,11 @@ def test_objects_by_default(default):
         ("CustomResourceDefinition", "trainingjobs.trireme.dev"),
         ("Deployment", "trireme"),
         ("NetworkPolicy", "trireme"),
+        ("PodDisruptionBudget", "trireme"),
+        ("Role", "trireme-lease"),
+        ("RoleBinding", "trireme-lease"),
         ("Secret", "trireme-key"),
+        ("Service", "trireme-metrics"),
         ("ServiceAccount", "trireme"),
     ]
 
@@ -112,9 +132,13 @@ def test_objects_with_every_value(rich):
     assert sorted(rich) == [
         ("ClusterRole", "salamis"),
         ("ClusterRoleBinding", "salamis"),
+        ("ConfigMap", "salamis-dashboard"),
         ("Deployment", "salamis"),
         ("NetworkPolicy", "salamis"),
         ("PodDisruptionBudget", "salamis"),
+        ("Role", "salamis-lease"),
+        ("RoleBinding", "salamis-lease"),
+        ("Service", "salamis-metrics"),
         ("ServiceAccount", "helmsman"),
     ]
 
@@ -149,7 +173,9 @@ def test_every_value_arrives(rich):
     }
     container = pod["spec"]["containers"][0]
     assert container["args"] == [
-        "operator", "--key-file=/etc/trireme/key", "--probe-port=8080", "--workers=16", "--verbose",
+        "operator", "--key-file=/etc/trireme/key", "--probe-port=8080",
+        "--leader-elect", f"--lease-namespace={NAMESPACE}", "--lease-name=salamis",
+        "--metrics-port=9090", "--metrics-address=0.0.0.0", "--workers=16", "--verbose",
     ]  # fmt: skip
     assert container["resources"] == {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
     assert container["imagePullPolicy"] == "Always"
@@ -177,10 +203,39 @@ def test_every_value_arrives(rich):
     }
 
 
+def test_replicas_by_default(default):
+    """Two on two nodes, replaced one after the other: one of them can lead at any time."""
+    deployment = default["Deployment", "trireme"]["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (2, {"type": "RollingUpdate"})
+    assert pod_of(default)["spec"]["topologySpreadConstraints"] == [
+        {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": SELECTOR},
+        }
+    ]
+    budget = default["PodDisruptionBudget", "trireme"]["spec"]
+    assert budget == {"maxUnavailable": 1, "selector": {"matchLabels": SELECTOR}}
+
+
+def test_a_single_replica_can_be_drained(render):
+    objects = render("--set=replicas=1")
+    assert ("PodDisruptionBudget", "trireme") not in objects
+    assert "--leader-elect" in pod_of(objects)["spec"]["containers"][0]["args"]  # an upgrade runs two for a while
+
+
+def test_the_operator_has_the_options_that_the_chart_sets(default, rich, namespaced):
+    known = {option for parameter in operator.params for option in parameter.opts}
+    renderings = ((default, "trireme"), (rich, "salamis"), (namespaced, "trireme"))
+    arguments = [pod_of(objects, name)["spec"]["containers"][0]["args"] for objects, name in renderings]
+    assert {argument.partition("=")[0] for command, *options in arguments for argument in options} - known == set()
+
+
 def test_maximal_values_leave_no_value_out(maximal):
     """watchNamespaces excludes the aggregated roles; `global` and the namespaced mode have tests of their own."""
     with open(CHART / "values.yaml", encoding="utf-8") as defaults, open(maximal.partition("=")[2]) as values:
-        assert set(yaml.safe_load(defaults)) - set(yaml.safe_load(values)) == {"watchNamespaces"}
+        assert set(paths(yaml.safe_load(defaults))) - set(paths(yaml.safe_load(values))) == {"watchNamespaces"}
 
 
 @pytest.mark.parametrize("rendering", ["default", "rich", "namespaced"])
@@ -201,6 +256,22 @@ def test_least_privilege(default):
     assert default["ClusterRole", "trireme"]["rules"] == RULES
 
 
+@pytest.mark.parametrize("rendering", ["default", "namespaced"])
+def test_the_lease_is_in_the_releases_namespace(rendering, request):
+    objects = request.getfixturevalue(rendering)
+    role, binding = objects["Role", "trireme-lease"], objects["RoleBinding", "trireme-lease"]
+    assert role["rules"] == [
+        {**LEASES, "verbs": ["create"]},
+        {**LEASES, "resourceNames": ["trireme"], "verbs": ["get", "patch"]},
+    ]
+    assert {role["metadata"]["namespace"], binding["metadata"]["namespace"]} == {NAMESPACE}
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "trireme-lease"}
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "trireme", "namespace": NAMESPACE}]
+    assert {f"--lease-namespace={NAMESPACE}", "--lease-name=trireme"} <= set(
+        pod_of(objects)["spec"]["containers"][0]["args"]
+    )
+
+
 def test_no_wildcards_and_no_reading_of_secrets(default, namespaced, tests):
     objects = [*default.values(), *namespaced.values(), *tests]
     rules = [rule for obj in objects for rule in obj.get("rules", ())]
@@ -216,7 +287,8 @@ def test_namespaced_install_asks_for_nothing_cluster_wide(namespaced):
 
 
 def test_namespaced_install_has_a_role_in_each_namespace():
-    objects = template(NAMESPACED, "--show-only=templates/rbac.yaml")
+    rendered = template(NAMESPACED, "--show-only=templates/rbac.yaml")
+    objects = [obj for obj in rendered if obj["metadata"]["namespace"] != NAMESPACE]
     assert sorted((obj["kind"], obj["metadata"]["namespace"]) for obj in objects) == [
         ("Role", "speech"), ("Role", "vision"), ("RoleBinding", "speech"), ("RoleBinding", "vision"),
     ]  # fmt: skip
@@ -263,9 +335,17 @@ def test_crd_is_the_specs_and_stays(default):
     assert check_definition(default["CustomResourceDefinition", "trainingjobs.trireme.dev"]) == []
 
 
-def test_network_policy_by_default_lets_in_the_health_port_alone(default):
-    policy = default["NetworkPolicy", "trireme"]["spec"]
-    assert (policy["policyTypes"], policy["ingress"]) == (["Ingress"], [{"ports": [{"port": "health"}]}])
+@pytest.mark.parametrize(
+    ("arguments", "ports"),
+    [((), ["health", "metrics"]), (("--set=metrics.enabled=false",), ["health"])],
+    ids=["default", "without-metrics"],
+)
+def test_network_policy_lets_in_to_health_and_metrics_alone(render, arguments, ports):
+    objects = render(*arguments)
+    policy = objects["NetworkPolicy", "trireme"]["spec"]
+    assert policy["policyTypes"] == ["Ingress"]
+    assert policy["ingress"] == [{"ports": [{"port": port} for port in ports]}]
+    assert [port["name"] for port in pod_of(objects)["spec"]["containers"][0]["ports"]] == ports
 
 
 def test_network_policy_limits_egress_to_dns_api_server_and_coordinators(rich):
@@ -318,6 +398,11 @@ def test_the_longest_release_name_still_names_a_job():
         ("--set=crds.install=maybe", "'/crds/install': got string, want boolean"),
         ("--set=operator.workers=0", "'/operator/workers'"),
         ("--set=key.existingSecret=A_B", "'/key/existingSecret'"),
+        ("--set=metrics.port=1", "additional properties 'port' not allowed"),
+        ("--set=metrics.serviceMonitor.interval=30", "'/metrics/serviceMonitor/interval': got number, want string"),
+        ("--set=metrics.serviceMonitor.interval=soon", "'/metrics/serviceMonitor/interval'"),
+        ("--set=metrics.prometheusRule.rules={}", "additional properties 'rules' not allowed"),
+        ("--set=metrics.dashboard.labels.x=1", "'/metrics/dashboard/labels/x': got number, want string"),
         ("--set=podLabels.x=1", "'/podLabels/x': got number, want string"),
     ],
 )
@@ -329,8 +414,3 @@ def test_schema_refuses(value, said):
 
 def test_schema_allows_what_a_parent_chart_adds(render):
     assert render("--set=global.region=eu")
-
-
-def test_notes_warn_of_more_than_one_replica():
-    text = helm("install", "trireme", CHART, "--dry-run=client", "--set=replicas=2")
-    assert "WARNING: this version elects no leader. With 2 replicas" in text

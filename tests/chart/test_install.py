@@ -27,6 +27,8 @@ KUBECONFIG = os.environ.get("TRIREME_TEST_KUBECONFIG", "")
 pytestmark = pytest.mark.skipif(not KUBECONFIG, reason="TRIREME_TEST_KUBECONFIG names no cluster")
 
 CRD = "trainingjobs.trireme.dev"
+OF_THE_POD = ("--key-file", "--probe-port", "--metrics-")
+"""Arguments that mean a pod's files and ports."""
 POD_SECURITY = "pod-security.kubernetes.io/enforce=restricted"
 
 
@@ -44,8 +46,8 @@ def kubectl(*arguments: str, stdin: Any = None) -> str:
     return done.stdout
 
 
-def names_in(namespace: str, kinds: str) -> set[str]:
-    return set(kubectl("--namespace", namespace, "get", kinds, "--output=name").split())
+def names_in(namespace: str, kinds: str, *flags: str) -> set[str]:
+    return set(kubectl("--namespace", namespace, "get", kinds, "--output=name", *flags).split())
 
 
 def allowed(namespace: str, account: str, verb: str, resource: str, *flags: str) -> bool:
@@ -73,6 +75,12 @@ class Release:
 
     def uninstall(self) -> None:
         self._helm("uninstall", "--ignore-not-found", "--wait", self.name)
+
+    def holder(self) -> str:
+        """Who leads; empty when nobody does."""
+        text = kubectl("--namespace", self.home, "get", "lease", self.fullname, "--output=json")
+        holder: str = json.loads(text)["spec"].get("holderIdentity", "")
+        return holder
 
     def pod(self) -> dict[str, Any]:
         """A pod like the operator's."""
@@ -109,9 +117,13 @@ def smoke_job() -> dict[str, Any]:
 
 def test_install_upgrade_uninstall(release):
     release.install()
-    assert names_in(release.home, "deployments,networkpolicies,poddisruptionbudgets") == {
+    budget = f"poddisruptionbudget.policy/{release.fullname}"
+    assert names_in(release.home, "deployments,services,networkpolicies,poddisruptionbudgets,roles") == {
         f"deployment.apps/{release.fullname}",
+        f"service/{release.fullname}-metrics",
         f"networkpolicy.networking.k8s.io/{release.fullname}",
+        budget,
+        f"role.rbac.authorization.k8s.io/{release.fullname}-lease",
     }
     read_key = (
         "--namespace",
@@ -124,12 +136,15 @@ def test_install_upgrade_uninstall(release):
     key = kubectl(*read_key)
     assert len(base64.b64decode(key)) == 32
 
-    release.install("--set=replicas=2", "--set=operator.verbose=true")
+    release.install("--set=replicas=1", "--set=operator.verbose=true")
     assert kubectl(*read_key) == key
-    assert names_in(release.home, "poddisruptionbudgets") == {f"poddisruptionbudget.policy/{release.fullname}"}
+    assert names_in(release.home, "poddisruptionbudgets") == set()
+    release.install("--set=replicas=3")
+    assert names_in(release.home, "poddisruptionbudgets") == {budget}
 
     release.uninstall()
-    left = names_in(release.home, "deployments,secrets,serviceaccounts,networkpolicies,poddisruptionbudgets")
+    kinds = "deployments,services,secrets,serviceaccounts,networkpolicies,poddisruptionbudgets,roles,rolebindings"
+    left = names_in(release.home, kinds)
     assert left == {"serviceaccount/default"}
     cluster_wide = kubectl("get", "clusterroles,clusterrolebindings", "--output=name")
     assert release.fullname not in cluster_wide
@@ -194,10 +209,13 @@ def test_rights_suffice_for_a_job(release, scope, smoke_job, tmp_path):
     release.install(*([f"--set=watchNamespaces={{{release.jobs}}}"] if namespaced else []))
     assert allowed(release.home, release.fullname, "list", "pods", "--all-namespaces") != namespaced
     assert not allowed(release.home, release.fullname, "get", "secrets", "--namespace", release.jobs)
+    lease = f"leases.coordination.k8s.io/{release.fullname}"
+    assert allowed(release.home, release.fullname, "patch", lease, "--namespace", release.home)
+    assert not allowed(release.home, release.fullname, "patch", f"{lease}-of-another", "--namespace", release.home)
 
     place = ("--namespace", release.jobs)
     until = ("--timeout=60s",)
-    with operator_of(release, tmp_path, *(place if namespaced else ())) as log:
+    with operator_of(release, tmp_path) as log:
         kubectl(*place, "create", "-f", "-", stdin={**smoke_job, "metadata": {"name": "smoke"}})
         for index in range(2):
             kubectl(*place, "wait", "--for=create", f"pod/smoke-worker-{index}", *until)
@@ -209,7 +227,18 @@ def test_rights_suffice_for_a_job(release, scope, smoke_job, tmp_path):
         kubectl(*place, "patch", "pod", "smoke-worker-1", *patch)
         kubectl(*place, "wait", "tj/smoke", "--for=jsonpath={.status.phase}=Failed", *until)
         kubectl(*place, "wait", "--for=delete", "pod/smoke-worker-0", *until)
+        assert release.holder()
+        await_event(release.jobs, "Failed")
+    assert release.holder() == ""
     assert "orbidden" not in log.read_text(encoding="utf-8")
+
+
+def await_event(namespace: str, reason: str) -> None:
+    """Events are written beside the work, nothing else waits for them."""
+    deadline = time.monotonic() + 30
+    while not names_in(namespace, "events.events.k8s.io", f"--field-selector=reason={reason}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def exited(container: str, code: int) -> dict[str, Any]:
@@ -221,18 +250,20 @@ def exited(container: str, code: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def operator_of(release: Release, folder: Path, *arguments: str) -> Iterator[Path]:
-    """Runs the operator with the ServiceAccount's token and nothing else; its log."""
+def operator_of(release: Release, folder: Path) -> Iterator[Path]:
+    """Runs the operator as the Deployment would, with the ServiceAccount's token and nothing else; its log."""
     config = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--output=yaml"))
     token = kubectl("--namespace", release.home, "create", "token", release.fullname).strip()
     config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
     kubeconfig, log = folder / "kubeconfig", folder / "log"
     kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
-    options = (f"--kubeconfig={kubeconfig}", f"--key-file={folder / 'key'}", *arguments)
+    (container,) = release.pod()["spec"]["containers"]
+    arguments = [argument for argument in container["args"] if not argument.startswith(OF_THE_POD)]
+    options = (f"--kubeconfig={kubeconfig}", f"--key-file={folder / 'key'}")
     path = f"{ROOT / 'operator'}{os.pathsep}{ROOT / 'images/worker'}"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "trireme.cli", "operator", *options],
+            [sys.executable, "-m", "trireme.cli", *arguments, *options],
             env={**os.environ, "PYTHONPATH": path},
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -23,6 +23,10 @@
 {{- .Values.key.existingSecret | default (printf "%s-key" (include "trireme.fullname" .)) -}}
 {{- end -}}
 
+{{- define "trireme.metricsName" -}}
+{{- include "trireme.fullname" . }}-metrics
+{{- end -}}
+
 {{- define "trireme.testName" -}}
 {{- include "trireme.fullname" . }}-test
 {{- end -}}
@@ -63,6 +67,20 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Finds the Service of the metrics. */}}
+{{- define "trireme.metricsLabels" -}}
+app.kubernetes.io/name: {{ include "trireme.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: metrics
+{{- end -}}
+
+{{/* Not empty where objects of the Prometheus operator can be made, and there is something to scrape. */}}
+{{- define "trireme.monitored" -}}
+{{- if and .Values.metrics.enabled (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1") -}}
+yes
+{{- end -}}
 {{- end -}}
 
 {{/* What the namespace policy `restricted` asks of a container. The user is the image's own, or the one that OpenShift assigns. */}}
@@ -106,6 +124,9 @@ seccompProfile:
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [create, get]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
 # The pod groups of whichever gang scheduler the cluster has.
 - apiGroups: [scheduling.k8s.io]
   resources: [podgroups, workloads]
