@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import render_manifests
 from trireme.controller.metrics import Metrics
 
 Manifest = dict[str, Any]
+Objects = Mapping[tuple[str, str], Manifest]
 
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
 
@@ -30,6 +31,11 @@ def maximal() -> str:
 
 
 @pytest.fixture(scope="session")
+def two_namespaces() -> str:
+    return "--set=watchNamespaces={vision,speech}"
+
+
+@pytest.fixture(scope="session")
 def render() -> Callable[..., dict[tuple[str, str], Manifest]]:
     """Objects by kind and name, without those of `helm test`."""
 
@@ -38,3 +44,24 @@ def render() -> Callable[..., dict[tuple[str, str], Manifest]]:
         return {(obj["kind"], obj["metadata"]["name"]): obj for obj in objects}
 
     return render
+
+
+@pytest.fixture(scope="session")
+def default(render) -> Objects:
+    return render()
+
+
+@pytest.fixture(scope="session")
+def rich(render, maximal) -> Objects:
+    return render(maximal)
+
+
+@pytest.fixture(scope="session")
+def namespaced(render, two_namespaces) -> Objects:
+    return render(two_namespaces)
+
+
+@pytest.fixture(scope="session")
+def tests() -> list[Manifest]:
+    """The objects of `helm test`."""
+    return render_manifests.template("--show-only=templates/tests/smoke.yaml")
