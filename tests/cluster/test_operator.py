@@ -12,6 +12,7 @@ from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES, TRAINING_JOBS
 from trireme.controller.settings import Settings
+from trireme.lifecycle.policies import failure
 
 
 @pytest.fixture
@@ -165,33 +166,63 @@ async def test_a_stranger_under_our_name_is_named_and_waited_for(
         await until(client, PODS, namespace, lambda now: len(now) == 2 and len(_owners(now)) == 1)
 
 
-@pytest.mark.parametrize("writes", range(9))
+LIVES = {"succeeds": 0, "fails": 3}
+"""Exit code of the second pod; the first one's is 0, or it still runs and is cleaned up."""
+WRITES = 14
+"""Of a whole life at most: six things that pods lean on, two pods, status, clean-up."""
+
+
+@pytest.mark.parametrize("life", LIVES)
+@pytest.mark.parametrize("writes", range(WRITES))
 async def test_killed_after_any_write_it_goes_on_and_makes_nothing_twice(
-    operator: Operator, client: Client, namespace: str, writes: int
+    operator: Operator, client: Client, namespace: str, writes: int, life: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A life that is over before so many writes ran undisturbed."""
+    monkeypatch.setattr(failure, "SETTLE_SECONDS", 1.0)
+    code = LIVES[life]
+    verdict = "Failed" if code else "Succeeded"
     _, begin = await client.list(PODS, namespace)
     operator.die_at = writes
-    async with operator.running():
-        await client.create(TRAINING_JOBS, namespace, job())
-        kubelet = asyncio.create_task(_run_and_end(client, namespace))
-        await asyncio.wait_for(operator.dead.wait(), 10)
-        kubelet.cancel()
-        await asyncio.wait([kubelet])
+    async with operator.running(status_seconds=0.05):
+        await client.create(TRAINING_JOBS, namespace, wholly_cleaned_up())
+        kubelet = asyncio.create_task(_run_and_end(client, namespace, code))
+        dead = asyncio.create_task(operator.dead.wait())
+        await asyncio.wait((kubelet, dead), timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        for task in (kubelet, dead):
+            task.cancel()
+        await asyncio.wait((kubelet, dead))
     operator.die_at = None
-    async with operator.running():
-        await end_all(client, namespace, await pods(client, namespace, 2))
-        await phase(client, namespace, "Succeeded")
+    async with operator.running(status_seconds=0.05):
+        await _run_and_end(client, namespace, code)
+        done = await phase(client, namespace, verdict)
+        await asyncio.wait_for(pods(client, namespace, 0), 10)
     lines = client.watch(PODS, namespace, resource_version=begin, timeout_seconds=1)
     events = [json.loads(line) async for line in lines]
     added = sorted(event["object"]["metadata"]["name"] for event in events if event["type"] == "ADDED")
     assert added == ["digits-worker-0", "digits-worker-1"]
+    assert done["status"].get("failure", {}).get("exitCode", 0) == code
+    assert len(operator.writes) <= WRITES + writes  # what was not confirmed may be tried again
 
 
-async def _run_and_end(client: Client, namespace: str) -> None:
-    found = await pods(client, namespace, 2)
-    await run_all(client, namespace, found)
-    await phase(client, namespace, "Running")
-    await end_all(client, namespace, found)
+def wholly_cleaned_up() -> dict[str, object]:
+    made = job()
+    made["spec"]["cleanup"] = {"pods": "All"}
+    return made
+
+
+async def _run_and_end(client: Client, namespace: str, code: int) -> None:
+    """What a kubelet does, as long as there are pods; returns when the job has its verdict and they are gone."""
+    jobs = await until(client, TRAINING_JOBS, namespace, lambda _: True)
+    if jobs["digits"].get("status", {}).get("completionTime") is None:
+        found = await pods(client, namespace, 2)
+        if any(pod["status"]["phase"] == "Pending" for pod in found.values()):
+            await run_all(client, namespace, found)
+        await phase(client, namespace, "Running")
+        if code:
+            await end_all(client, namespace, {"digits-worker-1": {}}, code)
+        else:
+            await end_all(client, namespace, found)
+    await pods(client, namespace, 0)
 
 
 async def test_a_job_that_went_unseen_is_not_brought_back(operator: Operator, client: Client, namespace: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.operating import Operator, end_all, job, phase, play, pods, run_all
+from support.operating import Operator, announced, end_all, job, phase, play, pods, run_all
 from trireme.cluster.client import Client
 from trireme.cluster.resources import EVENTS, TRAINING_JOBS
 from trireme.controller.settings import Settings
@@ -37,17 +37,6 @@ def operator(
         status_seconds=0.05,
     )  # fmt: skip
     return Operator(settings, monkeypatch)
-
-
-async def announced(client: Client, namespace: str, *reasons: str) -> dict[str, dict[str, Any]]:
-    """The job's Events by reason, once there is one of each."""
-    async with asyncio.timeout(SECONDS):
-        while True:
-            found, _ = await client.list(EVENTS, namespace)
-            ours = {each["reason"]: each for each in found if each["regarding"].get("kind") == "TrainingJob"}
-            if set(reasons) <= ours.keys():
-                return ours
-            await asyncio.sleep(0.05)
 
 
 async def scraped(port: int, holds: Callable[[dict[str, float]], bool]) -> dict[str, float]:

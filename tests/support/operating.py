@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
-from trireme.cluster.resources import PODS, TRAINING_JOBS, Resource
+from trireme.cluster.resources import EVENTS, PODS, TRAINING_JOBS, Resource
 from trireme.cluster.transport import Request
 from trireme.controller import handlers
 from trireme.controller.settings import Settings
@@ -132,6 +132,25 @@ async def phase(client: Client, namespace: str, wanted: str, name: str = "digits
     """The job once it is in that phase."""
     found = await until(
         client, TRAINING_JOBS, namespace, lambda jobs: jobs.get(name, {}).get("status", {}).get("phase") == wanted
+    )
+    return found[name]
+
+
+async def announced(client: Client, namespace: str, *reasons: str) -> dict[str, Object]:
+    """The job's Events by reason, once there is one of each."""
+    async with asyncio.timeout(20):
+        while True:
+            found, _ = await client.list(EVENTS, namespace)
+            ours = {each["reason"]: each for each in found if each["regarding"].get("kind") == "TrainingJob"}
+            if set(reasons) <= ours.keys():
+                return ours
+            await asyncio.sleep(0.05)
+
+
+async def told(client: Client, namespace: str, text: str, name: str = "digits") -> Object:
+    """The job once its message contains the text."""
+    found = await until(
+        client, TRAINING_JOBS, namespace, lambda jobs: text in jobs.get(name, {}).get("status", {}).get("message", "")
     )
     return found[name]
 
