@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from trireme.cluster import podview, resources
 from trireme.cluster.client import Client
@@ -19,9 +18,10 @@ from trireme.plan import kueue, manifests
 from trireme.plan.plan import ApiKind, GroupKind, Plan, PodPlan
 from trireme.plan.support import Support, support
 
-T = TypeVar("T")
-FIRST_BATCH = 8
+FIRST_LANES = 8
 """A refusal (quota, admission) mostly holds for all pods alike: a few meet it before the many are tried."""
+LANES = 64
+"""Pods of one job that are tried at once, at most; enough to keep the client's throttle busy."""
 
 
 @dataclass
@@ -65,12 +65,24 @@ class Launcher:
         self._discovery.forget()
 
     async def pods(self, plan: Plan, wanted: Sequence[PodPlan]) -> Launched:
-        """In growing batches, up to the first refusal or failure."""
+        """More and more at once while all goes well; none is begun after the first refusal or failure."""
         launched = Launched()
-        for batch in growing(wanted):
-            await asyncio.gather(*(self._pod(plan, pod, launched) for pod in batch))
-            if launched.refused or launched.error:
-                break
+        left = iter(wanted)
+        begun = FIRST_LANES
+        async with asyncio.TaskGroup() as lanes:
+
+            async def lane() -> None:
+                nonlocal begun
+                for pod in left:
+                    await self._pod(plan, pod, launched)
+                    if launched.refused or launched.error:
+                        return
+                    if begun < LANES:
+                        begun += 1
+                        lanes.create_task(lane())
+
+            for _ in range(FIRST_LANES):
+                lanes.create_task(lane())
         return launched
 
     async def _pod(self, plan: Plan, pod: PodPlan, launched: Launched) -> None:
@@ -108,14 +120,6 @@ class Launcher:
         if any(owner["uid"] == plan.job.uid for owner in found["metadata"].get("ownerReferences", ())):
             return ""
         return f"{resource.kind} {name} exists already and belongs to something else"
-
-
-def growing(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Batches of FIRST_BATCH items, then twice as many each time."""
-    start, size = 0, FIRST_BATCH
-    while start < len(items):
-        yield items[start : start + size]
-        start, size = start + size, size * 2
 
 
 def _refusal(error: ApiError) -> str:

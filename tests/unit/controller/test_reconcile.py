@@ -18,7 +18,7 @@ from trireme.contract.bundle import Agent
 from trireme.controller.effects import Effects
 from trireme.controller.jobs import Jobs
 from trireme.controller.journal import Journal
-from trireme.controller.launch import Launcher, growing
+from trireme.controller.launch import Launcher
 from trireme.controller.metrics import Metrics
 from trireme.controller.progress import Poller
 from trireme.controller.reconcile import Reconciler
@@ -344,10 +344,3 @@ def test_a_kind_of_group_that_went_is_noticed_and_the_job_goes_on_without() -> N
         assert it.api.names(PODS) == ["digits-worker-0", "digits-worker-1"]
 
     bench(job(), test)
-
-
-def test_batches_grow_and_leave_nothing_out() -> None:
-    batches = list(growing(range(100)))
-    assert [len(batch) for batch in batches] == [8, 16, 32, 44]
-    assert [item for batch in batches for item in batch] == list(range(100))
-    assert list(growing([])) == []
