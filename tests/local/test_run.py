@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TRIREME = [sys.executable, "-m", "trireme.cli"]
+IN_THE_BACKGROUND = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+"""As a shell starts what a script puts in the background: with SIGINT ignored."""
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Desk:
     """A user's folder: job files go in, and it knows afterwards what was left behind."""
 
     home: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def job(self, *command: str, **worker: Any) -> str:
         """Writes a job whose trainer runs `command`; returns its path."""
@@ -41,18 +44,20 @@ class Desk:
         path.write_text(json.dumps(document))
         return str(path)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, through: Sequence[str] = ()) -> subprocess.Popen[str]:
         (self.home / "tmp").mkdir(exist_ok=True)
         source = os.pathsep.join([str(ROOT / "operator"), str(ROOT / "images/worker")])
         environ = {**os.environ, "TMPDIR": str(self.home / "tmp"), "PYTHONPATH": source}
-        return subprocess.Popen(
-            [*TRIREME, *arguments],
+        process = subprocess.Popen(
+            [*through, *TRIREME, *arguments],
             cwd=self.home,
             env=environ,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self.started.append(process)
+        return process
 
     def __call__(self, *arguments: str) -> tuple[int, str, str]:
         process = self.start(*arguments)
@@ -76,7 +81,11 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(tmp_path)
     yield desk
-    assert desk.left_behind() == []
+    left = desk.left_behind()
+    for process in desk.started:  # those of a test that failed
+        process.kill()
+        process.communicate()
+    assert left == []
 
 
 def test_a_job_from_its_yaml_to_its_exit_code(desk: Desk) -> None:
@@ -178,15 +187,25 @@ def test_too_many_gpus_stay_pending_with_the_reason(desk: Desk) -> None:
     assert "Pending: 1/4 unschedulable: Insufficient nvidia.com/gpu" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_interrupted_while_it_runs(desk: Desk, number: signal.Signals) -> None:
-    marker = desk.home / "started"
-    process = desk.start("run", desk.job("sh", "-c", f"touch {marker}; sleep 600 & wait", replicas=2))
-    wait_for(marker.exists)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "interrupted" in err
+@pytest.mark.parametrize(
+    ("numbers", "through"),
+    [
+        ([signal.SIGINT], []),
+        ([signal.SIGINT, signal.SIGINT], []),
+        ([signal.SIGINT], IN_THE_BACKGROUND),
+        ([signal.SIGTERM], []),
+    ],
+    ids=["Ctrl-C", "Ctrl-C-twice", "Ctrl-C-in-the-background", "SIGTERM"],
+)
+def test_interrupted_while_it_runs(desk: Desk, numbers: list[signal.Signals], through: list[str]) -> None:
+    started, stopping = desk.home / "started", desk.home / "stopping"
+    stubborn = f"trap 'touch {stopping}' TERM; touch {started}; sleep 600 & wait; sleep 600"
+    process = desk.start("run", desk.job("sh", "-c", stubborn, replicas=2), through=through)
+    for number, moment in zip(numbers, [started, stopping], strict=False):
+        wait_for(moment.exists)
+        process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "interrupted: the job was stopped and removed\n")
 
 
 @pytest.mark.parametrize(

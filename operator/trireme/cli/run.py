@@ -82,7 +82,7 @@ class NotFinished(Exception):
 
 async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, limit: float | None) -> dict[str, Any]:
     """Returns the finished job. Raises NotFinished."""
-    stop_on_sigterm()
+    stop_on_signals()
     with tempfile.TemporaryDirectory(prefix="trireme-") as folder, Display(console) as display:
         async with PocketCluster(Path(folder), gpus=gpus) as cluster, cluster.client() as client:
             namespace = content.job["metadata"].get("namespace", "default")
@@ -105,11 +105,20 @@ async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, lim
     return job
 
 
-def stop_on_sigterm() -> None:
-    """SIGTERM ends the command as Ctrl-C does: by cancelling it, so that everything is cleaned up."""
+def stop_on_signals() -> None:
+    """SIGINT and SIGTERM cancel the command, once: pressing Ctrl-C again does not disturb its cleaning up.
+
+    SIGINT too where the parent ignores it, as a shell does for what a script starts in the background.
+    """
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+    def stop() -> None:
+        if not task.cancelling():
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 async def states(client: Client, job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
