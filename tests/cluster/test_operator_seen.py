@@ -16,7 +16,7 @@ from trireme.cluster.client import Client
 from trireme.cluster.resources import EVENTS, TRAINING_JOBS
 from trireme.controller.settings import Settings
 
-SECONDS = 20
+SECONDS = 60
 WAITING = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
 
 

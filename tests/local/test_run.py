@@ -168,7 +168,7 @@ def test_a_reader_that_leaves_does_not_end_the_job(desk: Desk) -> None:
     assert process.stdout.readline() == "trireme: Pending: 0/1 pods run\n"
     process.stdout.close()
     process.stdout = None
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
 
 
@@ -181,10 +181,18 @@ def test_what_the_pocket_cannot_do_is_refused_with_the_reason(desk: Desk) -> Non
 
 def test_too_many_gpus_stay_pending_with_the_reason(desk: Desk) -> None:
     limits = {"resources": {"limits": {"nvidia.com/gpu": 1}}}
-    job = desk.job("true", replicas=4, container=limits)
-    code, _, err = desk("run", job, "--gpus", "3", "--timeout", "6")
+    process = desk.start("run", desk.job("true", replicas=4, container=limits), "--gpus", "3")
+    assert process.stdout is not None
+    assert "trireme: Pending: 1/4 unschedulable: Insufficient nvidia.com/gpu\n" in iter(process.stdout.readline, "")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_a_job_that_takes_too_long_is_given_up(desk: Desk) -> None:
+    code, _, err = desk("run", desk.job("sleep", "600"), "--timeout", "1")
     assert code == 3
-    assert "Pending: 1/4 unschedulable: Insufficient nvidia.com/gpu" in err
+    assert "the job has not finished within 1s: " in err
 
 
 @pytest.mark.parametrize(
@@ -241,12 +249,12 @@ def test_up_writes_a_kubeconfig_and_takes_it_away(desk: Desk) -> None:
     wait_for(kubeconfig.exists)
     assert kubeconfig.stat().st_mode & 0o777 == 0o600
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, kubeconfig.exists()) == (0, False), err
     assert "export KUBECONFIG=" in out
 
 
-def wait_for(condition: Any, seconds: float = 30) -> None:
+def wait_for(condition: Any, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
