@@ -3,89 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
+from support.desk import ROOT, Desk, wait_for
 
-ROOT = Path(__file__).parents[2]
-TRIREME = [sys.executable, "-m", "trireme.cli"]
 IN_THE_BACKGROUND = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
 """As a shell starts what a script puts in the background: with SIGINT ignored."""
-
-
-@dataclass
-class Desk:
-    """A user's folder: job files go in, and it knows afterwards what was left behind."""
-
-    home: Path
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
-
-    def job(self, *command: str, **worker: Any) -> str:
-        """Writes a job whose trainer runs `command`; returns its path."""
-        container = {"name": "trainer", "image": "img", "command": list(command), **worker.pop("container", {})}
-        spec = {"worker": {"template": {"spec": {"containers": [container]}}, **worker}}
-        document = {
-            "apiVersion": "trireme.dev/v1alpha1",
-            "kind": "TrainingJob",
-            "metadata": {"name": "j"},
-            "spec": spec,
-        }
-        path = self.home / "job.json"
-        path.write_text(json.dumps(document))
-        return str(path)
-
-    def start(self, *arguments: str, through: Sequence[str] = ()) -> subprocess.Popen[str]:
-        (self.home / "tmp").mkdir(exist_ok=True)
-        source = os.pathsep.join([str(ROOT / "operator"), str(ROOT / "images/worker")])
-        environ = {**os.environ, "TMPDIR": str(self.home / "tmp"), "PYTHONPATH": source}
-        process = subprocess.Popen(
-            [*through, *TRIREME, *arguments],
-            cwd=self.home,
-            env=environ,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self.started.append(process)
-        return process
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=100)
-        return process.returncode, out, err
-
-    def left_behind(self) -> list[str]:
-        files = [str(path) for path in (self.home / "tmp").glob("*")]
-        marker = str(self.home)
-        processes = []
-        for process in psutil.process_iter():
-            try:
-                if process.pid != os.getpid() and marker in process.environ().get("TMPDIR", ""):
-                    processes.append(" ".join(process.cmdline()))
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return files + processes
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path)
-    yield desk
-    left = desk.left_behind()
-    for process in desk.started:  # those of a test that failed
-        process.kill()
-        process.communicate()
-    assert left == []
 
 
 def test_a_job_from_its_yaml_to_its_exit_code(desk: Desk) -> None:
@@ -252,10 +178,3 @@ def test_up_writes_a_kubeconfig_and_takes_it_away(desk: Desk) -> None:
     out, err = process.communicate(timeout=60)
     assert (process.returncode, kubeconfig.exists()) == (0, False), err
     assert "export KUBECONFIG=" in out
-
-
-def wait_for(condition: Any, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
