@@ -120,15 +120,9 @@ def test_deleted_while_it_starts_nothing_is_left(kubectl: Kubectl) -> None:
     wait_for(lambda: kubectl("get", "pods,services,secrets,pdb,netpol", *ours, "-o", "name") == "")
 
 
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ((), 'strict decoding error: unknown field "spec.worker.replica"'),
-        (("--server-side",), ".spec.worker.replica: field not declared in schema"),
-    ],
-    ids=["client-side", "server-side"],
-)
-def test_an_unknown_field_is_refused_with_its_path(kubectl: Kubectl, how: tuple[str, ...], reason: str) -> None:
+@pytest.mark.parametrize("how", [(), ("--server-side",)], ids=["client-side", "server-side"])
+def test_an_unknown_field_is_refused_with_its_path(kubectl: Kubectl, how: tuple[str, ...]) -> None:
     wrong = job("wrong", "true")
     wrong["spec"]["worker"]["replica"] = 2
-    assert reason in kubectl("apply", *how, "-f", "-", stdin=wrong)
+    said = kubectl("apply", *how, "-f", "-", stdin=wrong)
+    assert 'strict decoding error: unknown field "spec.worker.replica"' in said
