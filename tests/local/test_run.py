@@ -39,10 +39,13 @@ def test_every_example_succeeds(desk: Desk, example: Path) -> None:
 
 
 def test_piped_output_is_plain_lines_with_the_logs(desk: Desk) -> None:
-    code, out, err = desk("run", desk.job("sh", "-c", "echo hello from $RANK", replicas=2))
+    script = "import trireme_worker as t, os; print('hello from', os.environ['RANK']); "
+    script += "t.report(step=3, total_steps=3, loss=0.25)"
+    code, out, err = desk("run", desk.job("python3", "-c", script, replicas=2))
     assert code == 0, err
     lines = out.splitlines()
     assert sorted(line for line in lines if "hello" in line) == ["[0] hello from 0", "[1] hello from 1"]
+    assert lines[-2] == "trireme: last progress: 3/3 (100%) loss 0.25"
     assert lines[-1].startswith("trireme: Succeeded: 2 pods, 2 processes in ")
     assert "\x1b" not in out
 
