@@ -131,8 +131,9 @@ def test_a_job_that_takes_too_long_is_given_up(desk: Desk) -> None:
         ([signal.SIGINT, signal.SIGINT], []),
         ([signal.SIGINT], IN_THE_BACKGROUND),
         ([signal.SIGTERM], []),
+        ([signal.SIGHUP], []),
     ],
-    ids=["Ctrl-C", "Ctrl-C-twice", "Ctrl-C-in-the-background", "SIGTERM"],
+    ids=["Ctrl-C", "Ctrl-C-twice", "Ctrl-C-in-the-background", "SIGTERM", "terminal-closed"],
 )
 def test_interrupted_while_it_runs(desk: Desk, numbers: list[signal.Signals], through: list[str]) -> None:
     started, stopping = desk.home / "started", desk.home / "stopping"
