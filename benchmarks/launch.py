@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How fast does the operator launch pods, at what price, and how far is that from the limit? JSON on standard output.
 
-    python benchmarks/launch.py [--kubeconfig F] [--jobs 8] [--workers 64] [--rounds 5]
+    python benchmarks/launch.py [--kubeconfig F] [--jobs 8] [--workers 128] [--rounds 5]
     python benchmarks/launch.py --scale [--plot F.svg]        cost against size, up to 1,000 jobs of 20 pods
 
 Without a kubeconfig it brings the pocket's API server, in a process of its own. The operator is a process of its own
@@ -101,7 +101,7 @@ def reached(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     pods = len(ours) * result["jobs"] * workers
     numbers = {
         "ratio_to_raw": (result["ratio_to_raw_median"], ">=", RATIO),
-        "launch_writes_per_job": (max(round["launch_writes_per_job"] for round in ours), "<=", workers + WRITES),
+        "launch_writes_per_job": (max(map(_own_writes, ours)), "<=", workers + WRITES),
         "status_patches_per_job": (max(round["status_patches_per_job"] for round in ours), "<=", PATCHES),
         "cpu_us_per_pod_event": (max(events), "<", EVENT_US),
         "rss_mb": (round(memory, 1), "<", round(RSS_MB + RSS_KIB_PER_POD * 1024 * pods / 1e6, 1)),
@@ -113,6 +113,11 @@ def reached(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
         name: {"is": value, "wanted": f"{sign} {bound}", "met": met[sign](value, bound)}
         for name, (value, sign, bound) in numbers.items()
     }
+
+
+def _own_writes(round: dict[str, Any]) -> float:
+    """Without the agent's ConfigMap, of which a namespace has one, whatever the number of its jobs."""
+    return float(round["launch_writes_per_job"] - round["launch_requests_per_job"].get("create configmaps", 0))
 
 
 async def scale() -> dict[str, Any]:
@@ -182,7 +187,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kubeconfig", type=Path)
     parser.add_argument("--jobs", type=int, default=8)
-    parser.add_argument("--workers", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--finished", type=int, default=1000, help="finished jobs of the idle measurement; 0: none")
     parser.add_argument("--idle-seconds", type=float, default=60)
