@@ -89,7 +89,7 @@ KIND_TOOL = $(shell PYTHONPATH=tools $(BIN)/python -c 'from kubernetes_tools imp
 kind-up: $(READY) ## A local kind cluster with the operator installed from the chart
 	@command -v kind >/dev/null && docker info >/dev/null 2>&1 || { echo "make kind-up needs kind and a running docker"; exit 1; }
 	@mkdir -p build
-	kind create cluster --config manifests/kind.yaml --kubeconfig $(KIND_CONFIG) --wait 120s
+	kind create cluster --config tests/e2e/kind.yaml --kubeconfig $(KIND_CONFIG) --wait 120s
 	$(MAKE) images BUILDER=docker
 	kind load docker-image --name trireme $(IMAGES)/operator:$(TAG) $(IMAGES)/worker:$(TAG)
 	$(call KIND_TOOL,helm) install trireme charts/trireme --namespace trireme-system --create-namespace --set image.repository=$(IMAGES)/operator,image.tag=$(TAG) --wait
