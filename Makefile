@@ -44,6 +44,10 @@ test: lint verify ## Everything that CI checks: lint, types, layers, generated f
 unit: $(READY) ## The unit tests alone (seconds)
 	@$(PYTEST) tests/unit
 
+.PHONY: chart-test
+chart-test: $(READY) ## The chart as Helm renders it; on a real cluster too when TRIREME_TEST_KUBECONFIG names one
+	@$(PYTEST) tests/chart
+
 .PHONY: lint
 lint: $(READY) ## Style, types and the import rules
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
@@ -112,6 +116,7 @@ kind-down: $(READY) ## Uninstall the chart, see that only the CRD is left, remov
 bench: $(READY) ## The benchmarks; JSON goes to benchmarks/results
 	@mkdir -p benchmarks/results
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script > benchmarks/results/$$(basename $$script .py).json; done
+	@$(BIN)/python benchmarks/launch.py --scale --plot benchmarks/results/launch-scale.svg > benchmarks/results/launch-scale.json
 
 .PHONY: clean
 clean: ## Remove the environment and build leftovers (the Horovod cache stays)
