@@ -210,6 +210,11 @@ def test_kkt_needs_the_weights() -> None:
         chain([{"name": "kkt", "l1": 1.0}]).encode(Message(None, random(3)), Context("t/0", 1, 3))
 
 
+def test_only_kkt_needs_the_weights() -> None:
+    needing = [filters for filters in EVERY if chain(filters).needs_values]
+    assert needing == [filters for filters in EVERY if "kkt" in str(filters)]
+
+
 def test_keys_are_sent_once() -> None:
     context, sender, receiver = Context("t/0", 1, 100), chain(["key_caching"]), chain(["key_caching"])
     indices = torch.arange(0, 100, 2)

@@ -63,6 +63,11 @@ class Pipeline:
         self._filters = tuple(filters)
         self.traffic = {name: Traffic() for name, _ in self._filters}
 
+    @property
+    def needs_values(self) -> bool:
+        """Whether `encode` looks at `Context.values`: a sender need not keep them otherwise."""
+        return any(isinstance(filtering, Kkt) for _, filtering in self._filters)
+
     def encode(self, message: Message, context: Context) -> Message:
         """A gradient or values, as `check` wants them, to what is sent. Call it once a message: what is sent again is
         the same result, for the filters have noted what they kept back. Rows come in ascending order, each once.
