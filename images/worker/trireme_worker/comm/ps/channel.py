@@ -11,11 +11,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from trireme.contract.wire import Serving
+
 from trireme_worker.comm.ps import greeting, transport
 from trireme_worker.comm.ps.errors import BadFrame, Lost, ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.greeting import Caller
-from trireme_worker.comm.ps.seam import Serving
+
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,10 @@ class Channel:
         self.submit(Exchange(header, answer.put, meta, body))
         return answer.take(seconds)
 
+    def ping(self) -> None:
+        """Says that this end is there; a lost channel is noticed by whoever needs it."""
+        self.submit(Exchange(Header(Kind.PING), _ignore))
+
     def close(self) -> None:
         self._fail(Lost("the channel was closed"))
 
@@ -110,11 +116,17 @@ class Channel:
                 self._finish(exchange.header.request, error)
 
     def _receive(self) -> None:
+        """This thread alone gives up what is open: by then nothing is written to where answers belong."""
         while self._error is None:
             try:
                 self._take()
             except ParameterServerError as error:
                 self._fail(error)
+        with self._lock:
+            lost = list(self._open.values())
+            self._open.clear()
+        for exchange in lost:
+            exchange.done(self._error)
 
     def _take(self) -> None:
         header = self._wire.receive()
@@ -146,13 +158,9 @@ class Channel:
             if self._error is not None:
                 return
             self._error = error
-            lost = list(self._open.values())
-            self._open.clear()
             self._queue.clear()
             self._lock.notify_all()
         self._wire.close()
-        for exchange in lost:
-            exchange.done(error)
 
 
 @dataclass
@@ -177,3 +185,7 @@ def _reason(code: int) -> Reason:
         return Reason(code)
     except ValueError:
         return Reason.MALFORMED
+
+
+def _ignore(outcome: Reply | ParameterServerError) -> None:
+    pass

@@ -30,6 +30,7 @@ class Layout:
     """Which part of which tensor each element of a table is. `sizes`: elements of each tensor."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
+        self.sizes = list(sizes)
         self._starts = [0, *accumulate(sizes)]
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -31,7 +31,7 @@ class Status(Enum):
     BACKUP = "backup"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Asked:
     """Who waits for an answer, and what it is to hold."""
 
@@ -62,6 +62,8 @@ class Change:
     context: Update
     gradient: Tensor
     rows: Tensor | None = None
+    own: bool = False
+    """`gradient` is the slot's buffer, to be given back by `commit`."""
 
 
 @dataclass
@@ -106,13 +108,12 @@ class Slot:
         """The view in which this copy was last known to be whole; with `version`, which of two copies is the later."""
         self.version = 0
         """Updates applied."""
-        self.committed = 0
+        self.committed = -1
         """Updates that the chain has."""
         self.values: Tensor | None = None
         """None until a worker initialises the table."""
         self.clock = Clock()
         self.state: dict[str, Tensor] = {}
-        self.members: frozenset[int] = frozenset()
         self._function = functions.create(table.function)
         self._readers = 0
         self._spare: Tensor | None = None
@@ -123,12 +124,13 @@ class Slot:
 
     # What arrives
 
-    def initialise(self, values: Tensor) -> bool:
-        """Gives an empty slot its values, which it keeps. False when it has some already."""
-        if self.values is not None:
-            return False
-        self.values, self.state = values, self._function.state(values)
-        return True
+    def initialise(self, asked: Asked, values: Tensor, rule: Consistency) -> Effects:
+        """Gives an empty slot its values, which it keeps; the caller takes them down the chain. Else does nothing."""
+        if self.status is not Status.PRIMARY:
+            return self._refuse(asked, Reason.NOT_READY, "the range is being moved")
+        if self.values is None:
+            self.values, self.state = values, self._function.state(values)
+        return self._when_committed(asked, rule)
 
     def place(self, worker: int, number: int, mode: Mode) -> Tensor | None:
         """Where a dense push may be received straight away: an aggregate that is still empty, from now on its own."""
@@ -171,8 +173,8 @@ class Slot:
             return Effects()
         behind = {worker for worker in self.clock.members if self.clock.get(worker) < asked.number}
         if rule.mode is not Mode.SYNC or (aggregate is None and behind == {asked.worker}):
-            rate = None if push.rate is None else push.rate
-            return self._apply({asked.worker: asked}, push.gradient, push.rows, rate, rule)
+            change = self._apply({asked.worker: asked}, push.gradient, push.rows, push.rate)
+            return Effects([], change)
         aggregate = self._pending.setdefault(asked.number, Aggregate())
         self._add(aggregate, push)
         return self._complete(asked.number, rule)
@@ -192,9 +194,10 @@ class Slot:
         self.version = self.committed = change.version
         return True
 
-    def commit(self, version: int, rule: Consistency, spare: Tensor | None = None) -> Effects:
-        """The chain has everything up to `version`. `spare`: a gradient buffer that is free again."""
-        self._spare = spare if spare is not None and self._spare is None else self._spare
+    def commit(self, version: int, rule: Consistency, change: Change | None = None) -> Effects:
+        """The chain has everything up to `version`. `change`: one whose gradient nobody needs any more."""
+        if change is not None and change.own and change.rows is None:
+            self._spare = change.gradient
         self.committed = max(self.committed, version)
         ready = [asked for at, asked in self._uncommitted if at <= self.committed]
         self._uncommitted = [(at, asked) for at, asked in self._uncommitted if at > self.committed]
@@ -297,7 +300,8 @@ class Slot:
         gradient, rows = self._summed(aggregate)
         if self.table.reduction == "mean" and len(aggregate.asked) > 1:
             gradient.mul_(1 / len(aggregate.asked))
-        return self._apply(aggregate.asked, gradient, rows, aggregate.rates[min(aggregate.asked)], rule)
+        change = self._apply(aggregate.asked, gradient, rows, aggregate.rates[min(aggregate.asked)])
+        return Effects([], replace(change, own=True))
 
     def _summed(self, aggregate: Aggregate) -> tuple[Tensor, Tensor | None]:
         if not aggregate.rows:
@@ -310,9 +314,7 @@ class Slot:
         aggregate.gradient.view(-1, self.table.row).index_add_(0, rows, values)
         return aggregate.gradient, None
 
-    def _apply(
-        self, asked: dict[int, Asked], gradient: Tensor, rows: Tensor | None, rate: float | None, rule: Consistency
-    ) -> Effects:
+    def _apply(self, asked: dict[int, Asked], gradient: Tensor, rows: Tensor | None, rate: float | None) -> Change:
         staleness = max(self.version - self._seen.get(worker, self.version) for worker in asked)
         context = Update(self.version + 1, staleness, rate)
         self._update(gradient, rows, context)
@@ -320,7 +322,7 @@ class Slot:
         for worker, one in asked.items():
             self.clock.advance(worker, one.number)
             self._uncommitted.append((self.version, one))
-        return Effects([], Change(self.version, self.clock.plain(), context, gradient, rows))
+        return Change(self.version, self.clock.plain(), context, gradient, rows)
 
     def _update(self, gradient: Tensor, rows: Tensor | None, context: Update) -> None:
         assert self.values is not None
@@ -338,13 +340,13 @@ class Slot:
 
     def _served(self, rule: Consistency) -> list[Answer]:
         """Answers to the pulls that need not wait any more."""
-        if self.status is not Status.PRIMARY or self.values is None:
+        if self.status is not Status.PRIMARY or self.values is None or self.committed < 0:
             return []
         may = [
             asked
             for asked in self._pulls
             if consistency.may_pull(rule, self.clock, asked.worker, asked.number)
-            and (rule.mode is Mode.ASYNC or self.committed == self.version)
+            and (rule.mode is not Mode.SYNC or self.committed == self.version)
         ]
         self._pulls = [asked for asked in self._pulls if asked not in may]
         return [self._values(asked) for asked in may]

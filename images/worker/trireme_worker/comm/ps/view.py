@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from functools import cached_property
 from typing import Protocol
 
+from trireme.contract.wire import Serving, View
+
 from trireme_worker.comm.ps.partition import Ring
-from trireme_worker.comm.ps.seam import Serving, View
+
 from trireme_worker.comm.ps.table import Table
 
 log = logging.getLogger(__name__)
@@ -61,9 +64,10 @@ class Placement:
 
 
 class Watch:
-    """The newest view, kept by a thread of its own."""
+    """The newest view, kept by a thread of its own. `heard(placement)` is called for each one."""
 
-    def __init__(self, directory: Directory, backups: int) -> None:
+    def __init__(self, directory: Directory, backups: int, heard: Callable[[Placement], None] | None = None) -> None:
+        self._heard = heard
         self._directory = directory
         self._backups = backups
         self._changed = threading.Condition()
@@ -89,6 +93,8 @@ class Watch:
             if view.number > self.placement.view.number:
                 self.placement = Placement(view, self._backups)
                 self._changed.notify_all()
+                if self._heard is not None:
+                    self._heard(self.placement)
 
     def close(self) -> None:
         with self._changed:
