@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from trireme_worker.comm.ps.functions import BadFunction, Elementwise, Update, coalesce, create, of_optimizer
+from trireme_worker.comm.ps.functions import BadFunction, Elementwise, Update, create, of_optimizer
+from trireme_worker.comm.ps.rows import coalesce
 
 N = 257
 OPTIMIZERS = {

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim.adagrad import adagrad
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
+from trireme_worker.comm.ps.rows import coalesce
 
 State = dict[str, Tensor]
 
@@ -75,14 +76,6 @@ class Elementwise:
         values.index_copy_(0, rows, updated)
         for name, view in views.items():
             view.index_copy_(0, rows, some[name])
-
-
-def coalesce(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows in ascending order, each once, with the sum of its values: rows int64 [k], values [k, ...]."""
-    if rows.numel() < 2 or bool((rows[1:] > rows[:-1]).all()):
-        return rows, values
-    unique, place = torch.unique(rows, return_inverse=True)
-    return unique, values.new_zeros((unique.numel(), *values.shape[1:])).index_add_(0, place, values)
 
 
 class Rated(Elementwise):
