@@ -1,12 +1,13 @@
 """What the text examples share: rated sentences of film reviews, cut into hashed n-grams, and the judge.
 
-The sentences come from vaderSentiment's source package; `python images/worker/fetch_sentences.py` puts them where they are
-looked for, and the worker image has them.
+The sentences come from vaderSentiment's source package; `python images/worker/fetch_sentences.py` puts them where they
+are looked for, and the worker image has them.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import sys
 import zlib
@@ -72,7 +73,9 @@ def load(path: Path) -> tuple[Rated, Rated]:
     try:
         lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
-        raise SystemExit(f"there are no sentences in {path}: run images/worker/fetch_sentences.py, or give --sentences") from None
+        raise SystemExit(
+            f"there are no sentences in {path}: run images/worker/fetch_sentences.py, or give --sentences"
+        ) from None
     positive = torch.tensor([float(rating) > 0 for _, rating, _ in lines])
     train, test = train_test_split(range(len(lines)), test_size=0.2, random_state=0, stratify=positive.numpy())
     return (
@@ -84,14 +87,15 @@ def load(path: Path) -> tuple[Rated, Rated]:
 def grams(sentences: Sequence[str], buckets: int) -> Grams:
     """The words of each sentence and its pairs of neighbours, each hashed to 0..buckets-1 ("hashing trick")."""
     hashed = [_hashed(sentence, buckets) for sentence in sentences]
-    unique, place = torch.unique(torch.tensor([gram for each in hashed for gram in each]), return_inverse=True)
+    flat = torch.tensor([gram for each in hashed for gram in each], dtype=torch.int64)
+    unique, place = torch.unique(flat, return_inverse=True)
     lengths = torch.tensor([len(each) for each in hashed])
     return Grams(unique, place, lengths.cumsum(0) - lengths)
 
 
 def _hashed(sentence: str, buckets: int) -> list[int]:
     words = re.findall(r"[\w']+", sentence.lower())
-    pairs = [f"{first} {second}" for first, second in zip(words, words[1:])]  # noqa: B905 (the last word starts no pair)
+    pairs = [f"{first} {second}" for first, second in itertools.pairwise(words)]
     return sorted({zlib.crc32(gram.encode()) % buckets for gram in words + pairs})
 
 
@@ -102,7 +106,9 @@ def accuracy(logits: Tensor, rated: Rated) -> float:
 def baseline(training: Rated, test: Rated) -> float:
     """Held-out accuracy of scikit-learn's TF-IDF and logistic regression on the same sentences."""
     vectorizer = TfidfVectorizer()
-    model = LogisticRegression(max_iter=1000).fit(vectorizer.fit_transform(training.sentences), training.positive.numpy())
+    model = LogisticRegression(max_iter=1000).fit(
+        vectorizer.fit_transform(training.sentences), training.positive.numpy()
+    )
     return float(model.score(vectorizer.transform(test.sentences), test.positive.numpy()))
 
 
