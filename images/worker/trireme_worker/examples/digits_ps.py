@@ -16,7 +16,7 @@ def main() -> None:
     training, test = digits.load()
     loader = digits.batches(training, args.batch_size, ps.rank(), ps.size())  # 2. to each rank its share of the data
     model = digits.net()
-    optimizer = digits.sgd(model, args.lr, ps.size())
+    optimizer = digits.sgd(model, args.lr, 1)  # except in Sync, each worker's push is a step of its own
     ps.broadcast_parameters(model.state_dict(), root_rank=0)  # 3. all start from rank 0's weights
     optimizer = ps.DistributedOptimizer(
         optimizer, named_parameters=model.named_parameters()

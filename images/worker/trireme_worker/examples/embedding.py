@@ -58,7 +58,6 @@ def step(client: ps.Client, grams: text.Grams, positive: Tensor) -> float:
 
 def main() -> None:
     args = arguments()
-    start = time.monotonic()
     client = ps.init()
     torch.set_num_threads(1)
     torch.manual_seed(ps.rank())
@@ -67,6 +66,7 @@ def main() -> None:
     function = {"name": "adagrad", "lr": args.lr}
     client.register("vectors", (torch.rand(ROWS, WIDTH) - 0.5) / WIDTH, row=WIDTH, function=function)
     client.register("head", [WIDTH + 1], function=function)
+    start = time.monotonic()
     done, moved = 0, 0
     total = args.epochs * -(-len(own.sentences) // args.batch_size)
     for _ in range(args.epochs):

@@ -87,7 +87,6 @@ def judge(client: ps.Client, key: str, held_out: text.Grams, test: text.Rated) -
 
 def main() -> None:
     args = arguments()
-    start = time.monotonic()
     client = ps.init()
     torch.set_num_threads(1)
     training, test = text.load(args.sentences)
@@ -95,6 +94,7 @@ def main() -> None:
     grams, held_out = text.grams(own.sentences, FEATURES), text.grams(test.sentences, FEATURES)
     function = {"name": "proximal_l1", "l1": args.l1, "of": {"name": "adagrad", "lr": args.lr}}
     outcomes: dict[str, Outcome] = {}
+    start = time.monotonic()
     step, total = 0, args.iterations * len(choices(args.l1))
     for name, filters in choices(args.l1).items():
         client.register(name, [FEATURES], row=1, function=function, filters=filters)
