@@ -99,8 +99,8 @@ def test_every_example_succeeds(desk: Desk, example: Path) -> None:
     assert code == 0, err
     progress = json.loads(out)["status"]["progress"]
     assert progress["percent"] == 100
-    if example.stem.startswith("digits"):
-        assert progress["metrics"]["accuracy"] >= 0.95
+    if "accuracy" in progress["metrics"]:
+        assert progress["metrics"]["accuracy"] >= (0.95 if example.stem.startswith("digits") else 0.69)
 
 
 def test_piped_output_is_plain_lines_with_the_logs(desk: Desk) -> None:

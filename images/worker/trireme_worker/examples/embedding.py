@@ -17,6 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, embedding_bag
 import trireme_worker.comm.ps as ps
 from trireme_worker import report
 from trireme_worker.examples import text
+from trireme_worker.examples.digits import positive
 
 ROWS, WIDTH = 2**18, 16
 
@@ -24,9 +25,9 @@ ROWS, WIDTH = 2**18, 16
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train an embedding model on a parameter server.",
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)  # fmt: skip
-    parser.add_argument("--epochs", type=int, default=3, help="passes over the sentences")
-    parser.add_argument("--batch-size", type=int, default=32, help="sentences per process and step")
-    parser.add_argument("--lr", type=float, default=0.1, help="Adagrad's learning rate")
+    parser.add_argument("--epochs", type=positive(int), default=3, help="passes over the sentences")
+    parser.add_argument("--batch-size", type=positive(int), default=32, help="sentences per process and step")
+    parser.add_argument("--lr", type=positive(float), default=0.1, help="Adagrad's learning rate")
     text.add_sentences(parser)
     return parser.parse_args(argv)
 

@@ -20,6 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 import trireme_worker.comm.ps as ps
 from trireme_worker import report
 from trireme_worker.examples import text
+from trireme_worker.examples.digits import positive
 
 FEATURES = 2**20
 
@@ -27,9 +28,9 @@ FEATURES = 2**20
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a sparse logistic regression on a parameter server.",
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)  # fmt: skip
-    parser.add_argument("--iterations", type=int, default=40, help="passes of each worker over its sentences")
-    parser.add_argument("--lr", type=float, default=1.0, help="Adagrad's learning rate")
-    parser.add_argument("--l1", type=float, default=2e-5, help="the penalty on the sum of all weights' sizes")
+    parser.add_argument("--iterations", type=positive(int), default=40, help="passes of each worker over its sentences")
+    parser.add_argument("--lr", type=positive(float), default=1.0, help="Adagrad's learning rate")
+    parser.add_argument("--l1", type=positive(float), default=2e-5, help="the penalty on the sum of all weights' sizes")
     text.add_sentences(parser)
     return parser.parse_args(argv)
 
