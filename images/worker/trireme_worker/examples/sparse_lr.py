@@ -23,6 +23,7 @@ from trireme_worker.examples import text
 from trireme_worker.examples.digits import positive
 
 FEATURES = 2**20
+INDEX_BYTES, VALUE_BYTES = 4, 4
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -60,13 +61,8 @@ def logits(grams: text.Grams, weights: Tensor) -> Tensor:
 class Outcome:
     accuracy: float
     nonzeros: int
-    plain_bytes: int
-    """What rank 0 would have pushed without filters."""
     pushed_bytes: int
-
-    @property
-    def saved(self) -> float:
-        return 1 - self.pushed_bytes / self.plain_bytes
+    """Of rank 0, over all iterations."""
 
 
 def train(client: ps.Client, key: str, grams: text.Grams, positive: Tensor, iterations: int) -> Iterator[float]:
@@ -79,11 +75,12 @@ def train(client: ps.Client, key: str, grams: text.Grams, positive: Tensor, iter
         yield loss.item()
 
 
-def judge(client: ps.Client, key: str, held_out: text.Grams, test: text.Rated) -> Outcome:
+def judge(client: ps.Client, key: str, held_out: text.Grams, test: text.Rated, plain_bytes: int) -> Outcome:
+    """`plain_bytes`: what is pushed without filters."""
     weights = client.pull(key)
-    traffic = list(client.traffic(key).values())
     accuracy = text.accuracy(logits(held_out, weights[held_out.unique]), test)
-    return Outcome(accuracy, int(weights.count_nonzero()), traffic[0].before, traffic[-1].after)
+    pushed = [plain_bytes, *(traffic.after for traffic in client.traffic(key).values())]
+    return Outcome(accuracy, int(weights.count_nonzero()), pushed[-1])
 
 
 def main() -> None:
@@ -104,7 +101,8 @@ def main() -> None:
             report(step=step, total_steps=total, loss=loss)
         client.barrier()  # all pushes are in
         if ps.rank() == 0:
-            outcomes[name] = judge(client, name, held_out, test)
+            plain_bytes = args.iterations * len(grams.unique) * (INDEX_BYTES + VALUE_BYTES)
+            outcomes[name] = judge(client, name, held_out, test, plain_bytes)
     seconds = time.monotonic() - start
     if ps.rank() == 0:
         told(outcomes, text.baseline(training, test))
@@ -114,13 +112,15 @@ def main() -> None:
 
 def told(outcomes: Mapping[str, Outcome], baseline: float) -> None:
     """Prints and reports what each choice of filters saved and cost."""
+    plain = outcomes["none"]
+    saved = {name: 1 - outcome.pushed_bytes / plain.pushed_bytes for name, outcome in outcomes.items()}
     print(f"{'filters':<24}{'accuracy':>9}{'non-zeros':>11}{'pushed':>9}{'saved':>8}")
     for name, outcome in outcomes.items():
         pushed = f"{outcome.pushed_bytes / 1e6:.1f} MB"
-        print(f"{name:<24}{outcome.accuracy:>9.4f}{outcome.nonzeros:>11}{pushed:>9}{outcome.saved:>8.1%}")
+        print(f"{name:<24}{outcome.accuracy:>9.4f}{outcome.nonzeros:>11}{pushed:>9}{saved[name]:>8.1%}")
     print(f"of {FEATURES} weights; TF-IDF and logistic regression of scikit-learn: {baseline:.4f}", flush=True)
-    saved = {f"saved_{name}": outcome.saved for name, outcome in outcomes.items() if name != "none"}
-    report(nonzeros=outcomes["none"].nonzeros, baseline=baseline, **saved)
+    of_filters = {f"saved_{name}": share for name, share in saved.items() if name != "none"}
+    report(nonzeros=plain.nonzeros, baseline=baseline, **of_filters)
 
 
 if __name__ == "__main__":
