@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from support import psgroup
-from trireme_worker.comm.ps import ParameterServerError
+from trireme_worker.comm.ps import ParameterServerError, sieve
 from trireme_worker.comm.ps.filters import Traffic
 
 LENGTH = 600_000
@@ -103,6 +103,18 @@ def test_a_gradient_that_is_not_finite_is_refused_behind_filters() -> None:
 def test_filters_that_cannot_be_are_refused(filters: list[Any], complaint: str) -> None:
     with psgroup.group(workers=1) as group, pytest.raises(ParameterServerError, match=complaint):
         group.client(0).register("w", [10], filters=filters)
+
+
+def test_a_push_that_is_longer_than_it_can_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with psgroup.group(workers=1) as group:
+        client = group.client(0)
+        client.register("w", [10], filters=["bf16"])
+        monkeypatch.setattr(sieve, "_packed", lambda message: [memoryview(bytes(5000))])
+        with pytest.raises(ParameterServerError, match="a push of 5000 bytes to a range that takes"):
+            client.wait(client.push("w", torch.ones(10)))
+        monkeypatch.undo()
+        client.wait(client.push("w", torch.ones(10)))
+        assert client.pull("w").tolist() == [1] * 10
 
 
 def test_an_unfiltered_table_counts_no_traffic() -> None:
