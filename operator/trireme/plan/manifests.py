@@ -79,6 +79,7 @@ def template(job: TrainingJob, layout: Layout, agent: str) -> Manifest:
             **spec,
             "subdomain": names.service_name(job.name),
             "restartPolicy": "Never",
+            **_grace_period(job),
             "automountServiceAccountToken": spec.get("automountServiceAccountToken") or False,
             "enableServiceLinks": spec.get("enableServiceLinks") or False,
             **({"initContainers": [confined(c, spec) for c in init]} if init else {}),
@@ -86,6 +87,14 @@ def template(job: TrainingJob, layout: Layout, agent: str) -> Manifest:
             "volumes": [*(spec.get("volumes") or ()), *_volumes(job, agent), *([_SHARED_MEMORY] if memory else ())],
         },
     }
+
+
+def _grace_period(job: TrainingJob) -> Manifest:
+    """For the pod, where it must be longer than Kubernetes' default and the template does not say."""
+    said = job.spec.worker.template["spec"].get("terminationGracePeriodSeconds")
+    if job.spec.checkpoint is None or said is not None:
+        return {}
+    return {"terminationGracePeriodSeconds": job.spec.checkpoint.grace_seconds + environ.AGENT_SECONDS}
 
 
 def _shares_memory(trainer: Manifest, spec: Manifest) -> bool:
@@ -126,10 +135,11 @@ def _environment(job: TrainingJob, layout: Layout) -> list[Manifest]:
         coordinator=f"{names.pod_hostname(job.name, first.role, first.index, job.namespace)}:{names.COORDINATOR_PORT}",
         token_file=f"{names.TOKEN_MOUNT}/{names.TOKEN_FILE}",
         join_seconds=environ.JOIN_SECONDS,
-        grace_seconds=_grace_seconds(job.spec.worker.template["spec"]),
+        grace_seconds=_grace_seconds(job),
         pod_ip="",
         pod_uid="",
         node_name="",
+        checkpoint_directory=job.spec.checkpoint.directory if job.spec.checkpoint else "",
     ).write()
     plain = [(name, value) for name, value in variables.items() if name not in _OWN and name not in downward]
     return [
@@ -144,9 +154,11 @@ def domain_label(job: TrainingJob) -> str:
     return topology.key if topology else names.LABEL_ZONE
 
 
-def _grace_seconds(spec: Manifest) -> int:
+def _grace_seconds(job: TrainingJob) -> int:
     """The processes' part of the pod's grace period; of a short one they get at least half."""
-    period = spec.get("terminationGracePeriodSeconds")
+    if job.spec.checkpoint:
+        return job.spec.checkpoint.grace_seconds
+    period = job.spec.worker.template["spec"].get("terminationGracePeriodSeconds")
     seconds: int = DEFAULT_GRACE_SECONDS if period is None else period
     return max(seconds - environ.AGENT_SECONDS, (seconds + 1) // 2)
 
