@@ -292,7 +292,7 @@ async def test_an_image_reference_must_be_well_formed(pocket: Pocket) -> None:
 
 async def test_what_the_pocket_cannot_do_fails_the_pod_with_the_reason(pocket: Pocket) -> None:
     result = await pocket.run(pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]))
-    kinds = "configMap, downwardAPI, emptyDir, hostPath, projected, secret"
+    kinds = "configMap, downwardAPI, emptyDir, hostPath, persistentVolumeClaim, projected, secret"
     assert (result["status"]["phase"], result["status"]["reason"], result["status"]["message"]) == (
         "Failed",
         "PocketUnsupported",

@@ -1,4 +1,4 @@
-"""How `spec.checkpoint` and the pod template go together: the directory must outlive the pods, and time to save be left."""
+"""How `spec.checkpoint` and the pod template go together: where the directory lies, and the time left to save."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ class Checkpoint(Model):
         Field(
             ge=1,
             le=86_400,
-            description="Between SIGTERM and SIGKILL for the processes, to save. The pod's own grace period is 5 s more.",
+            description="Between SIGTERM and SIGKILL for the processes, to save. The pod's grace period is 5 s more.",
         ),
     ] = 60
 

@@ -8,7 +8,7 @@ import pytest
 from trireme.pocket.kubelet.admission import not_enforced, refusals
 
 MAIN = {"name": "main", "image": "busybox", "command": ["true"]}
-KINDS = "configMap, downwardAPI, emptyDir, hostPath, projected, secret"
+KINDS = "configMap, downwardAPI, emptyDir, hostPath, persistentVolumeClaim, projected, secret"
 
 
 def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:

@@ -44,8 +44,8 @@ class Stateful(Protocol):
 class Training:
     """`parts`: whatever has `state_dict` and `load_state_dict`, by name.
 
-    `sharded` names the parts that differ between ranks (FSDP, tensor or pipeline parallel models and their optimizers, a
-    data loader with a state): every rank saves its own, and only as many processes can resume. `directory` is for
+    `sharded` names the parts that differ between ranks (FSDP, tensor or pipeline parallel models and their optimizers,
+    a data loader with a state): every rank saves its own, and only as many processes can resume. `directory` is for
     scripts outside of a job; inside it is `spec.checkpoint.directory`. With neither, nothing is saved.
     """
 
