@@ -177,6 +177,11 @@ def test_the_reporter_hears_of_it(monkeypatch: pytest.MonkeyPatch, alone: Callab
     assert mine.progress().last_checkpoint_step == 7
 
 
+def take_steps(training: checkpoint.Training, part: Counter) -> None:
+    for part.value in range(2, 2 + VOTE_STEPS):
+        training.step(part.value)
+
+
 def test_after_sigterm_it_saves_at_the_next_vote_and_stops(
     home: str, alone: Callable[..., checkpoint.Training]
 ) -> None:
@@ -186,8 +191,7 @@ def test_after_sigterm_it_saves_at_the_next_vote_and_stops(
     training.step(1)
     os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(checkpoint.Stopped) as stopped:
-        for part.value in range(2, 2 + VOTE_STEPS):
-            training.step(part.value)
+        take_steps(training, part)
     assert stopped.value.code == 143
     assert Folder(home).steps() == [part.value]
 
