@@ -104,21 +104,23 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-@pytest.mark.parametrize("module", ["digits_horovod", "digits_torch"])
-def test_an_interrupted_training_ends_like_an_uninterrupted_one(job: Job, directory: Path, module: str) -> None:
-    whole = directory / "whole"
+INTERRUPTIONS = [
+    # All save where they next vote, although only one rank has heard it.
+    pytest.param("digits_torch", 67, signal.SIGTERM, range(68, 78), id="torch, SIGTERM"),
+    pytest.param("digits_horovod", 67, signal.SIGKILL, [60], id="Horovod, SIGKILL"),
+]
+
+
+@pytest.mark.timeout(300)  # three trainings, and two cores may be busy with others
+@pytest.mark.parametrize(("module", "at", "number", "saved"), INTERRUPTIONS)
+def test_an_interrupted_training_ends_like_an_uninterrupted_one(
+    job: Job, directory: Path, module: str, at: int, number: signal.Signals, saved: Sequence[int]
+) -> None:
+    whole, broken = directory / "whole", directory / "broken"
     assert [pod.code for pod in train(job, whole, module)] == [0, 0]
-    broken = directory / "broken"
-
-    stopped = train(job, broken, module, at=27, number=signal.SIGTERM)  # only one rank hears it, and all save
-    assert stopped[1].code == 128 + signal.SIGTERM
-    (at, *earlier) = steps(broken)
-    assert (earlier, 27 < at <= 27 + 10) == ([20], True)
-
-    killed = train(job, broken, module, at=73, number=signal.SIGKILL)
-    assert killed[1].code == 128 + signal.SIGKILL
-    assert steps(broken) == [60, 40, at]
-
+    interrupted = train(job, broken, module, at, number)
+    assert interrupted[1].code == 128 + number
+    assert steps(broken)[0] in saved
     ended = train(job, broken, module)
     assert [pod.code for pod in ended] == [0, 0]
     assert steps(broken) == [STEPS, 120, 100]
