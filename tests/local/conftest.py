@@ -67,6 +67,7 @@ class Job:
         *,
         replicas: int = 2,
         slots: int = 1,
+        servers: int = 0,
         indices: Sequence[int] | None = None,
         token: str = TOKEN,
         join_seconds: int = 30,
@@ -76,14 +77,18 @@ class Job:
     ) -> list[Pod]:
         """Starts the agents of `indices` (all replicas by default) and returns them."""
         started = []
-        for index in indices if indices is not None else range(replicas):
-            token_file = self.folder / f"token-{index}"
+        workers = [("worker", index) for index in (indices if indices is not None else range(replicas))]
+        for role, index in [*workers, *(("server", index) for index in range(servers))]:
+            token_file = self.folder / f"token-{role}-{index}"
             token_file.write_text(token)
+            serves = role == "server"
+            address = index + 1 + serves * replicas
             env = PodEnvironment(
-                job=self.name, namespace="default", role="worker", index=index, slots=slots, replicas=replicas,
-                attempt=0, backend="Horovod", coordinator="{}:{}".format(*self.coordinator),
-                token_file=str(token_file), join_seconds=join_seconds, grace_seconds=grace_seconds,
-                pod_ip=f"{self.network}.{index + 1}", pod_uid=f"uid-{index}", node_name="node",
+                job=self.name, namespace="default", role=role, index=index, slots=0 if serves else slots,
+                shards=int(serves), replicas=replicas, servers=servers, attempt=0, backend="Horovod",
+                coordinator="{}:{}".format(*self.coordinator), token_file=str(token_file), join_seconds=join_seconds,
+                grace_seconds=grace_seconds, pod_ip=f"{self.network}.{address}", pod_uid=f"uid-{index}",
+                node_name="node",
             )  # fmt: skip
             started.append(self._start(command, env, patience, variables))
         self.pods += started
@@ -98,7 +103,7 @@ class Job:
         return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if mark in _environment(pid)]
 
     def _start(self, command: Sequence[str], env: PodEnvironment, patience: str, variables: dict[str, str]) -> Pod:
-        termination = self.folder / f"termination-{env.index}"
+        termination = self.folder / f"termination-{env.role}-{env.index}"
         main = f"import sys; sys.path.insert(0, {str(self.agent)!r}); from trireme_worker.agent import Patience; "
         main += f"from trireme_worker.__main__ import main; main(['--', *sys.argv[1:]], {patience})"
         process = subprocess.Popen(

@@ -323,3 +323,50 @@ def test_help(agent_pyz: Path):
 def test_no_command_is_a_usage_error(agent_pyz: Path):
     result = subprocess.run([sys.executable, agent_pyz, "--"], capture_output=True, text=True, check=False)
     assert (result.returncode, "there is no COMMAND" in result.stderr) == (2, True)
+
+
+SERVE = """
+import json, os, signal, sys, time, urllib.request
+from trireme.contract import codec, wire
+url, key = os.environ["TRIREME_AGENT_URL"], os.environ["TRIREME_AGENT_KEY"]
+def view(method, query="", body=None):
+    request = urllib.request.Request(url + "/v1/view" + query, body, {"Authorization": "Bearer " + key}, method=method)
+    return codec.decode(wire.View, urllib.request.urlopen(request, timeout=30).read())
+if os.environ["TRIREME_ROLE"] == "server":
+    index = int(os.environ["TRIREME_SERVER_INDEX"])
+    said = view("POST", body=codec.encode(wire.Serving(index, f"it-{index}", "10.0.0.1", 4000 + index)))
+    print("serving", index, flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: (print("saved", flush=True), sys.exit(0)))
+    {while_serving}
+    signal.pause()
+seen = view("GET")
+while len(seen.servers) < seen.desired:
+    seen = view("GET", f"?after={seen.number}")
+print("sees", seen.number, [server.port for server in seen.servers], flush=True)
+"""
+
+
+def test_workers_see_the_servers_and_these_end_with_them(job):
+    script = SERVE.replace("{while_serving}", "")
+    worker, *servers = job.run([sys.executable, "-c", script], replicas=1, servers=2, TRIREME_PS_SERVERS="2")
+    assert codes([worker, *servers]) == [0, 0, 0]
+    assert "[0] sees 2 [4000, 4001]" in worker.stdout
+    assert [[line for line in end.stdout if line.startswith("[server")] for end in servers] == [
+        [f"[server-{index}] serving {index}", f"[server-{index}] saved"] for index in range(2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "reason"),
+    [
+        pytest.param("sys.exit('no memory')", 1, "Error", id="fails"),
+        pytest.param("sys.exit(0)", exits.SERVER_ENDED, "ServerEnded", id="ends too early"),
+    ],
+)
+def test_a_server_that_ends_before_the_workers_is_the_cause(job, end, code, reason):
+    script = SERVE.replace("{while_serving}", end) + "time.sleep(60)"
+    worker, server = job.run([sys.executable, "-c", script], replicas=1, servers=1, TRIREME_PS_SERVERS="1")
+    assert codes([worker, server]) == [exits.PEER_FAILED, code]
+    failure = server.termination.failure
+    assert (failure.role, failure.index, failure.rank, failure.reason) == ("server", 0, None, reason)
+    assert worker.termination.cause == replace(failure, log_tail=())

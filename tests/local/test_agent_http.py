@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from http import HTTPStatus
 
 import pytest
 import pytest_asyncio
@@ -30,6 +31,10 @@ class Echo:
 
     async def answer(self, request: Request) -> Response:
         return Response(request.body or "/".join(request.segments()).encode())
+
+
+async def no_views(request: Request) -> bytes:
+    raise Refused(HTTPStatus.NOT_FOUND, "nobody serves")
 
 
 @pytest_asyncio.fixture
@@ -247,7 +252,7 @@ async def test_pods_share_the_store_and_local_scopes_stay_at_home(coordinator):
 
 async def test_reports_need_the_pods_key():
     reports: list[wire.Report] = []
-    service = LocalService(1, reports.append)
+    service = LocalService(1, reports.append, no_views)
     await service.start()
     report = wire.Report(0, wire.Progress(3))
     stranger, own = (Client(HOST, service.port, key) for key in ("wrong", service.key))

@@ -10,7 +10,8 @@ from trireme.contract.environ import PodEnvironment
 from trireme_worker import __main__ as entry
 
 POD = PodEnvironment(
-    job="digits", namespace="team", role="worker", index=1, slots=1, replicas=2, attempt=0, backend="Horovod",
+    job="digits", namespace="team", role="worker", index=1, slots=1, shards=0, replicas=2, servers=0, attempt=0,
+    backend="Horovod",
     coordinator="127.0.0.1:1", token_file="", join_seconds=1, grace_seconds=1, pod_ip="127.0.0.1",
     pod_uid="uid", node_name="node",
 )  # fmt: skip

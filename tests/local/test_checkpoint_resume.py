@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 STEPS = 3 * 45
 SCRIPT = """
-import os, signal
+import os, random, signal
+import numpy
 from trireme_worker import checkpoint
 from trireme_worker.examples import digits, {module}
+
+random.seed(1)
+numpy.random.seed(1)
 
 digits.SAVING = checkpoint.Policy(every_seconds=None, every_steps=20)
 done = checkpoint.Training.step

@@ -42,3 +42,8 @@ def in_pod(*path: str | int, value: Any) -> Any:
 def in_trainer(*path: str | int, value: Any) -> Any:
     """VALID with a change in the trainer container."""
     return in_pod("containers", 0, *path, value=value)
+
+
+def parameter_server(**spec: Any) -> Any:
+    """VALID as a parameter server, with more fields below spec."""
+    return with_value(VALID, "spec", value=copy.deepcopy({**VALID["spec"], "strategy": "ParameterServer", **spec}))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import trireme.contract
 from trireme.contract import codec, environ, exits, names, wire
@@ -34,7 +35,7 @@ from trireme_worker.member import Member, NoGeneration
 from trireme_worker.output import Output, Tail
 from trireme_worker.processes import CannotStart, Processes, check
 from trireme_worker.rendezvous import Rendezvous
-from trireme_worker.server import Refused
+from trireme_worker.server import Refused, Request
 from trireme_worker.service import CoordinatorService
 
 FORWARDED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -87,13 +88,15 @@ class Agent:
         self._client = Client(*self._coordinator_at, token)
         self._link = Link(self._client)
         self._member = Member(env, self._link, patience.lost_seconds)
-        self._local = LocalService(env.slots, self._reported)
+        self._local = LocalService(env.slots + env.shards, self._reported, self._view)
         self._processes = Processes(output, self._process_ended)
         self._service: CoordinatorService | None = None
         if (env.role, env.index) == (names.ROLE_WORKER, 0):
-            terms = Terms(env.replicas, env.join_seconds, patience.silence_seconds)
-            self._service = CoordinatorService(terms, token)
+            terms = Terms(env.replicas, env.join_seconds, env.servers, patience.silence_seconds)
+            self._service = CoordinatorService(terms, token, shards=int(base.get(environ.PS_SERVERS, 0)))
         self._active = 0
+        self._ranks: dict[str, int] = {}
+        """Of this pod, by the labels of their processes."""
         self._ending = False
         self._failures: list[Failure] = []
         self._moved: dict[int, wire.Progress] = {}
@@ -153,17 +156,7 @@ class Agent:
             )
 
     def _start(self, generation: Generation) -> None:
-        env = self._env
-        position = [(each.role, each.index) for each in generation.members].index((env.role, env.index))
-        mine = places([each.slots for each in generation.members])[position]
         self._local.rendezvous = Rendezvous(self._link, generation.number, self._patience.lost_seconds)
-        meeting = Meeting(
-            generation=generation.number,
-            hostname=generation.members[position].hostname,
-            interface=self._interface,
-            rendezvous=(local.ADDRESS, self._local.port),
-            master=(generation.master, generation.master_port),
-        )
         common = {
             "PYTHONUNBUFFERED": "1",
             **self._base,
@@ -171,12 +164,37 @@ class Agent:
             environ.AGENT_KEY: self._local.key,
             "PYTHONPATH": python_path(self._base),
         }
+        if self._env.shards:
+            self._start_shard(common)
+        if self._env.slots:
+            self._start_ranks(generation, common)
+
+    def _start_shard(self, common: Mapping[str, str]) -> None:
+        env = self._env
+        own = {environ.ROLE: names.ROLE_SERVER, environ.SERVER_INDEX: str(env.index)}
+        command = names.SERVER_COMMAND if env.slots else self._command
+        self._output.say(f"shard {env.index} of the parameter server here")
+        self._processes.start(command, {names.pod_label(names.ROLE_SERVER, env.index): {**common, **own}})
+
+    def _start_ranks(self, generation: Generation, common: Mapping[str, str]) -> None:
+        env, members = self._env, generation.members
+        position = [(each.role, each.index) for each in members].index((env.role, env.index))
+        mine = places([each.slots for each in members])[position]
+        meeting = Meeting(
+            generation=generation.number,
+            hostname=members[position].hostname,
+            interface=self._interface,
+            rendezvous=(local.ADDRESS, self._local.port),
+            master=(generation.master, generation.master_port),
+        )
         chosen = {key: self._base[key] for key in environ.INTERFACE_KEYS if self._base.get(key)}
-        ranks = [place.rank for place in mine]
-        self._output.say(f"generation {generation.number}: {len(generation.members)} pods, ranks {ranks} here")
+        self._ranks = {str(place.rank): place.rank for place in mine}
+        ranks = list(self._ranks.values())
+        self._output.say(f"generation {generation.number}: {len(members)} pods, ranks {ranks} here")
         self._active = len(mine)
         self._processes.start(
-            self._command, {place.rank: common | environ.process_environment(place, meeting) | chosen for place in mine}
+            self._command,
+            {str(place.rank): {**common, **environ.process_environment(place, meeting), **chosen} for place in mine},
         )
 
     async def _attend(self) -> Termination:
@@ -202,7 +220,7 @@ class Agent:
     def _state(self) -> State:
         if self._failures:
             return State.FAILED
-        return State.RUNNING if self._active else State.DONE
+        return State.RUNNING if self._active or not self._env.slots else State.DONE
 
     async def _part(self, termination: Termination) -> None:
         """Stops the processes, says goodbye; the coordinator's own agent goes last."""
@@ -219,7 +237,7 @@ class Agent:
 
     async def _wait_for_others(self, service: CoordinatorService) -> None:
         """Until they have heard how it ended; a pod that was told to stop has little time for it."""
-        others = service.deserted(self._env.index)
+        others = service.deserted((self._env.role, self._env.index))
         if not self._told_to_stop.done():
             await _first(others, self._told_to_stop)
             return
@@ -232,13 +250,23 @@ class Agent:
     def _reported(self, report: wire.Report) -> None:
         self._moved[report.rank] = report.progress
 
-    def _process_ended(self, rank: int, code: int, tail: Tail) -> None:
-        self._active -= 1
+    async def _view(self, request: Request) -> bytes:
+        """Of the parameter server; who asks, or serves, is a process of this pod."""
+        target = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
+        held = wire.JOIN_POLL_SECONDS if request.method == "GET" else 0.0
+        patience = self._patience.lost_seconds
+        return await self._link.ask(request.method, target, request.body, hold_seconds=held, patience_seconds=patience)
+
+    def _process_ended(self, label: str, code: int, tail: Tail) -> None:
+        rank = self._ranks.get(label)
+        self._active -= rank is not None
         if self._ending:
             return  # it was told to
+        if rank is None:
+            code = code or exits.SERVER_ENDED
         if code != exits.SUCCESS:
-            self._output.say(f"rank {rank} failed: {exits.describe(code).meaning}")
-            self._failures.append(self._speaker.rank_failed(rank, code, tail, at=time.time()))
+            self._output.say(f"{'rank ' * (rank is not None)}{label} failed: {exits.describe(code).meaning}")
+            self._failures.append(self._speaker.process_failed(rank, code, tail, at=time.time()))
         if code != exits.SUCCESS or not self._active:
             self._news.set()
 

@@ -23,8 +23,10 @@ class Speaker:
         """A failure of the pod itself, no rank's."""
         return Termination(code, failure=self._failure(code, message, at))
 
-    def rank_failed(self, rank: int, code: int, tail: Tail, *, at: float) -> Failure:
-        """Of a program that said no, its last line on stderr is the message: of a traceback, the exception."""
+    def process_failed(self, rank: int | None, code: int, tail: Tail, *, at: float) -> Failure:
+        """A rank, or the pod's shard of the parameter server (None).
+
+        Of a program that said no, its last line on stderr is the message: of a traceback, the exception."""
         meaning = exits.describe(code)
         message = tail.last_error if meaning.kind is exits.Kind.ERROR and tail.last_error else meaning.meaning
         return replace(self._failure(code, message, at), rank=rank, log_tail=tail.lines())

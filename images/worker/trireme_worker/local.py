@@ -7,7 +7,7 @@ the pod's key.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from trireme.contract import codec, wire
@@ -18,19 +18,28 @@ from trireme_worker.server import Refused, Request, Response, Server
 
 ADDRESS = "127.0.0.1"
 """Horovod's client speaks IPv4 only."""
-CONNECTIONS_PER_SLOT = 32
+CONNECTIONS_PER_PROCESS = 32
 SPARE_CONNECTIONS = 32
 
 
 class LocalService:
-    """`reported(report)` is called in the loop for every report."""
+    """For `processes` of the pod.
 
-    def __init__(self, slots: int, reported: Callable[[wire.Report], None]) -> None:
+    `reported(report)` is called in the loop for every report; `view(request)` is what the coordinator says of views.
+    """
+
+    def __init__(
+        self,
+        processes: int,
+        reported: Callable[[wire.Report], None],
+        view: Callable[[Request], Awaitable[bytes]],
+    ) -> None:
         self.key = secrets.token_hex(32)
         self.rendezvous: Rendezvous | None = None
         """Set when a generation has formed."""
         self._reported = reported
-        self._server = Server(self, connections=CONNECTIONS_PER_SLOT * slots + SPARE_CONNECTIONS)
+        self._view = view
+        self._server = Server(self, connections=CONNECTIONS_PER_PROCESS * processes + SPARE_CONNECTIONS)
 
     async def start(self) -> None:
         await self._server.start(ADDRESS, 0)
@@ -57,10 +66,12 @@ class LocalService:
                 raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path} takes no {request.method}")
             self._reported(codec.decode(wire.Report, request.body))
             return Response()
-        parts = request.segments()
-        if self.rendezvous is None or len(parts) != 2:
-            raise Refused(HTTPStatus.NOT_FOUND, "there is no such path")
         try:
+            if request.path == wire.VIEW_PATH:
+                return Response(await self._view(request))
+            parts = request.segments()
+            if self.rendezvous is None or len(parts) != 2:
+                raise Refused(HTTPStatus.NOT_FOUND, "there is no such path")
             return await _store(self.rendezvous, request, *parts)
         except Lost as error:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error

@@ -1,4 +1,4 @@
-"""The ranks of this pod as processes: started together, ended together, none left behind.
+"""The ranks of this pod, and its shard of a parameter server, as processes: ended together, none left behind.
 
 Each one leads a session and process group of its own. The agent is the reaper of all descendants, as process 1 of its
 container anyway, elsewhere by prctl; what a rank has left behind when it ends is found there and killed.
@@ -45,16 +45,16 @@ def check(command: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class _Process:
-    rank: int
+    label: str
     popen: subprocess.Popen[bytes]
     tail: Tail
     pipes: tuple[Pipe, Pipe]
 
 
 class Processes:
-    """`ended(rank, exit code, tail)` is called in the loop, once a process."""
+    """`ended(label, exit code, tail)` is called in the loop, once a process; its label stands before its lines."""
 
-    def __init__(self, output: Output, ended: Callable[[int, int, Tail], None]) -> None:
+    def __init__(self, output: Output, ended: Callable[[str, int, Tail], None]) -> None:
         self._output = output
         self._ended = ended
         self._running: dict[int, _Process] = {}
@@ -63,11 +63,11 @@ class Processes:
         linux.adopt_orphans()
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
 
-    def start(self, command: Sequence[str], environments: Mapping[int, Environment]) -> None:
-        """One process for each rank. Raises CannotStart; then none is left running."""
+    def start(self, command: Sequence[str], environments: Mapping[str, Environment]) -> None:
+        """One process for each label. Raises CannotStart; then none is left running."""
         try:
-            for rank, environment in environments.items():
-                process = self._start(rank, command, environment)
+            for label, environment in environments.items():
+                process = self._start(label, command, environment)
                 self._running[process.popen.pid] = process
         except OSError as error:
             self.signal(signal.SIGKILL)
@@ -76,7 +76,7 @@ class Processes:
             raise CannotStart(code, f"the command {command[0]!r} cannot be run: {error.strerror}") from error
 
     def signal(self, number: int) -> None:
-        """To every rank and what it has started in its group."""
+        """To every process and what it has started in its group."""
         for pid in self._running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, number)
@@ -93,7 +93,7 @@ class Processes:
             for pipe in process.pipes:
                 pipe.close()
 
-    def _start(self, rank: int, command: Sequence[str], environment: Environment) -> _Process:
+    def _start(self, label: str, command: Sequence[str], environment: Environment) -> _Process:
         agent = os.getpid()
         popen = subprocess.Popen(
             command,
@@ -107,10 +107,10 @@ class Processes:
         )
         assert popen.stdout is not None
         assert popen.stderr is not None
-        tail, prefix = Tail(), b"[%d] " % rank
+        tail, prefix = Tail(), f"[{label}] ".encode()
         out = Pipe(popen.stdout, prefix, self._output.stdout, tail, is_error=False)
         err = Pipe(popen.stderr, prefix, self._output.stderr, tail, is_error=True)
-        return _Process(rank, popen, tail, (out, err))
+        return _Process(label, popen, tail, (out, err))
 
     def _reap(self) -> None:
         """Ends of ranks are told; adopted ones are only buried."""
@@ -132,7 +132,7 @@ class Processes:
         self._finished.append(process)
         if not self._running:
             self._all_gone.set()
-        self._ended(process.rank, exits.from_returncode(returncode), process.tail)
+        self._ended(process.label, exits.from_returncode(returncode), process.tail)
 
     async def _sweep(self) -> None:
         """Kills every child until there is none: one that dies may leave others, which come to this process."""

@@ -10,15 +10,17 @@ from http import HTTPStatus
 
 from trireme.contract import codec, wire
 
-from trireme_worker.coordinator import Coordinator, NotAMember, Terms
+from trireme_worker.coordinator import Coordinator, NotAMember, Terms, Who
 from trireme_worker.server import Refused, Request, Response, Server
 from trireme_worker.store import Store
+from trireme_worker.views import NotAShard, Views
 
 TICK_SECONDS = 0.1
 BATCH_SECONDS = 0.02
 """A follower of a scope waits this long behind the first new entry, so that a burst travels as one answer."""
 CONNECTIONS_PER_MEMBER = 4
 SPARE_CONNECTIONS = 64
+POSITION_DIGITS = 18
 
 
 class Clock:
@@ -32,19 +34,26 @@ class Clock:
 
 
 class CoordinatorService:
-    def __init__(self, terms: Terms, token: str) -> None:
+    """`shards`: of the job's parameter server; 0 when it has none."""
+
+    def __init__(self, terms: Terms, token: str, shards: int = 0) -> None:
         self._clock = Clock()
         self._coordinator = Coordinator(terms, self._clock())
         self._token = token
         self._store = Store()
+        self._views = Views(shards)
         self._changed = asyncio.Event()
         self._answers: dict[wire.Phase, bytes] = {}
-        self._server = Server(self, connections=CONNECTIONS_PER_MEMBER * terms.replicas + SPARE_CONNECTIONS)
+        self._server = Server(
+            self, connections=CONNECTIONS_PER_MEMBER * (terms.replicas + terms.servers) + SPARE_CONNECTIONS
+        )
         self._ticking: asyncio.Task[None] | None = None
         self._routes: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {
             ("POST", wire.JOIN_PATH): self._join,
             ("POST", wire.BEAT_PATH): self._beat,
             ("GET", wire.STATUS_PATH): self._status,
+            ("POST", wire.VIEW_PATH): self._serve,
+            ("GET", wire.VIEW_PATH): self._view,
         }
 
     async def start(self, host: str, port: int) -> None:
@@ -64,7 +73,7 @@ class CoordinatorService:
     def progress(self) -> wire.Progress | None:
         return self._coordinator.report().progress
 
-    async def deserted(self, but: int) -> None:
+    async def deserted(self, but: Who) -> None:
         """Returns when every member except `but` has heard its last orders or has fallen silent."""
         while not self._coordinator.deserted(self._clock(), but):
             await self._news(TICK_SECONDS)
@@ -102,15 +111,33 @@ class CoordinatorService:
     async def _beat(self, request: Request) -> Response:
         beat = codec.decode(wire.Beat, request.body)
         try:
-            self._change(lambda: self._coordinator.beat(beat, self._clock()))
+            self._change(lambda: self._heard(beat))
         except NotAMember as error:
             raise Refused(HTTPStatus.CONFLICT, str(error)) from error
         if beat.state is not wire.State.LEFT:
             await self._until(lambda: self._coordinator.phase is not wire.Phase.RUNNING, wire.BEAT_SECONDS)
         return Response(codec.encode(self._coordinator.orders()))
 
+    def _heard(self, beat: wire.Beat) -> None:
+        self._coordinator.beat(beat, self._clock())
+        if beat.failure is not None and beat.failure.rank is None:  # its agent knows that before the silence does
+            self._views.ended(beat.index)
+
     async def _status(self, request: Request) -> Response:
         return Response(codec.encode(self._coordinator.report()))
+
+    async def _serve(self, request: Request) -> Response:
+        serving = codec.decode(wire.Serving, request.body)
+        try:
+            self._change(lambda: self._views.serve(serving, self._clock()))
+        except NotAShard as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
+        return Response(codec.encode(self._views.view))
+
+    async def _view(self, request: Request) -> Response:
+        after = _position(request)
+        await self._until(lambda: self._views.view.number > after, wire.JOIN_POLL_SECONDS)
+        return Response(codec.encode(self._views.view))
 
     async def _answer_store(self, request: Request) -> Response:
         generation, *names = request.segments()[2:] or [""]
@@ -125,13 +152,10 @@ class CoordinatorService:
             self._store.drop(names[0])
             return Response()
         if request.method == "GET" and len(names) == 1:
-            return await self._follow(names[0], request.query.get("after", "0"))
+            return await self._follow(names[0], _position(request))
         raise _refusal_of_method(request)
 
-    async def _follow(self, scope: str, after: str) -> Response:
-        if not after.isdecimal():
-            raise Refused(HTTPStatus.BAD_REQUEST, "`after` is not a number")
-        position = int(after)
+    async def _follow(self, scope: str, position: int) -> Response:
         if not self._store.after(scope, position):
             await self._until(lambda: bool(self._store.after(scope, position)), wire.JOIN_POLL_SECONDS)
             await asyncio.sleep(BATCH_SECONDS)
@@ -139,9 +163,9 @@ class CoordinatorService:
 
     def _change(self, change: Callable[[], None]) -> None:
         """Makes a change and wakes those who wait when it mattered to them."""
-        before = self._coordinator.phase
+        before = self._coordinator.phase, self._views.view
         change()
-        if self._coordinator.phase is not before:
+        if (self._coordinator.phase, self._views.view) != before:
             self._announce()
 
     def _announce(self) -> None:
@@ -158,10 +182,23 @@ class CoordinatorService:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._changed.wait(), seconds)
 
+    def _pass_time(self) -> None:
+        now = self._clock()
+        self._coordinator.tick(now)
+        self._views.tick(now)
+
     async def _tick(self) -> None:
         while True:
-            self._change(lambda: self._coordinator.tick(self._clock()))
+            self._change(self._pass_time)
             await asyncio.sleep(TICK_SECONDS)
+
+
+def _position(request: Request) -> int:
+    """The query's `after`. Raises Refused."""
+    text = request.query.get("after", "0")
+    if not text.isdecimal() or len(text) > POSITION_DIGITS:
+        raise Refused(HTTPStatus.BAD_REQUEST, "`after` is not a number")
+    return int(text)
 
 
 def _refusal_of_method(request: Request) -> Refused:

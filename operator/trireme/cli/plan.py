@@ -56,7 +56,8 @@ def _ranks(planned: Plan) -> list[dict[str, Any]]:
     ranks = []
     job = planned.job
     master = names.pod_hostname(job.name, names.ROLE_WORKER, 0, job.namespace)
-    for pod, member in zip(planned.pods, places([pod.slots for pod in planned.pods]), strict=True):
+    workers = planned.of(names.ROLE_WORKER)
+    for pod, member in zip(workers, places([pod.slots for pod in workers]), strict=True):
         meeting = Meeting(1, pod.name, AT_START, ("127.0.0.1", 0), (master, 0))
         for place in member:
             environment = process_environment(place, meeting)
@@ -72,8 +73,9 @@ def _print(planned: Plan, supports: list[dict[str, Any]], ranks: list[dict[str, 
     for each in supports:
         shared = "ownerReferences" not in each["metadata"]
         objects.add_row(each["kind"], each["metadata"]["name"], "1 for the namespace" if shared else "1")
-    last = planned.pods[-1].name.rpartition("-")[2]
-    objects.add_row("Pod", f"{names.pod_name(job.name, names.ROLE_WORKER, 0)} .. {last}", str(len(planned.pods)))
+    for role in planned.roles:
+        pods = planned.of(role)
+        objects.add_row("Pod", f"{pods[0].name} .. {pods[-1].index}", str(len(pods)))
     console.print(objects)
     table = Table("RANK", "LOCAL", "CROSS", "POD", title="Ranks", title_justify="left")
     shown = ranks if len(ranks) <= 64 else ranks[:32] + ranks[-32:]

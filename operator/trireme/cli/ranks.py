@@ -25,7 +25,7 @@ def ranks_of(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]] = ()) -> 
         planned = plan(parse(job), attempt=0, agent="")
     except InvalidSpec:
         return {}
-    by_index = {pod.index: pod for pod in planned.pods}
+    by_index = {pod.index: pod for pod in planned.of(names.ROLE_WORKER)}
     ordered = [by_index[index] for index in ring(_seats(planned, pods))]
     members = places([pod.slots for pod in ordered])
     return {pod.name: range(member[0].rank, member[-1].rank + 1) for pod, member in zip(ordered, members, strict=True)}
@@ -34,7 +34,7 @@ def ranks_of(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]] = ()) -> 
 def _seats(planned: Plan, pods: Iterable[Mapping[str, Any]]) -> Iterable[Seat]:
     by_name = {pod["metadata"]["name"]: pod for pod in pods}
     label = domain_label(planned.job)
-    for each in planned.pods:
+    for each in planned.of(names.ROLE_WORKER):
         pod = by_name.get(each.name, {})
         domain = pod.get("metadata", {}).get("labels", {}).get(label, "")
         yield Seat(each.index, pod.get("spec", {}).get("nodeName") or each.name, domain)

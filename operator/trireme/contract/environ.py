@@ -19,6 +19,7 @@ POD_UID = "TRIREME_POD_UID"
 ROLE = "TRIREME_ROLE"
 INDEX = "TRIREME_INDEX"
 SLOTS = "TRIREME_SLOTS"
+SHARDS = "TRIREME_SHARDS"
 ATTEMPT = "TRIREME_ATTEMPT"
 CHECKPOINT_DIRECTORY = "TRIREME_CHECKPOINT_DIRECTORY"
 
@@ -42,9 +43,13 @@ class PodEnvironment:
     index: int
     """Index of the pod within its role."""
     slots: int
-    """Processes to start in this pod."""
+    """Ranks to start in this pod; 0 in the pods of parameter servers."""
+    shards: int
+    """1: a shard of the parameter server runs in this pod; else 0."""
     replicas: int
-    """Pods that must join before ranks are given out."""
+    """Worker pods, all of which must join before ranks are given out."""
+    servers: int
+    """Server pods, which must join too."""
     attempt: int
     backend: str
     """`Horovod` or `Torch`; user code may read it, the agent sets every framework's variables anyway."""
@@ -154,6 +159,19 @@ def process_environment(place: Place, meeting: Meeting) -> dict[str, str]:
 _ANY = process_environment(Place(0, 1, 0, 1, 0, 1, 0, 1), Meeting(1, "", "", ("", 0), ("", 0)))
 PROCESS_KEYS = frozenset(_ANY) - frozenset(INTERFACE_KEYS)
 """What the agent gives to every process: a value in a template would be overwritten."""
+
+ROLE_OF_PROCESS = ROLE
+"""`worker` for a rank, `server` for a shard, whatever pod it runs in."""
+SERVER_INDEX = "TRIREME_SERVER_INDEX"
+"""Of a shard, 0.. without a gap; a colocated one has its worker's index."""
+PS_SERVERS = "TRIREME_PS_SERVERS"
+"""Shards of the job."""
+PS_CONSISTENCY = "TRIREME_PS_CONSISTENCY"
+"""`Sync`, `Bounded` or `Async`."""
+PS_STALENESS = "TRIREME_PS_STALENESS"
+"""Steps that a worker may be ahead of the slowest one (Bounded)."""
+PS_BACKUPS = "TRIREME_PS_BACKUPS"
+"""Further shards that hold each range."""
 
 HOROVOD_FUSION_THRESHOLD = "HOROVOD_FUSION_THRESHOLD"
 """Bytes."""

@@ -21,6 +21,7 @@ PEER_MISSING = 201
 COORDINATOR_LOST = 202
 BAD_ENVIRONMENT = 203
 AGENT_ERROR = 204
+SERVER_ENDED = 205
 
 
 class Kind(str, Enum):
@@ -63,6 +64,7 @@ _NAMED = {
     PEER_MISSING: Exit(Kind.INFRASTRUCTURE, "PeerMissing", "not all pods joined the job in time"),
     COORDINATOR_LOST: Exit(Kind.COLLATERAL, "CoordinatorLost", "the coordinator on worker-0 stopped answering"),
     BAD_ENVIRONMENT: Exit(Kind.CONFIGURATION, "BadEnvironment", "the agent's environment is incomplete or wrong"),
+    SERVER_ENDED: Exit(Kind.ERROR, "ServerEnded", "the parameter server ended before the workers were done"),
     AGENT_ERROR: Exit(Kind.INFRASTRUCTURE, "AgentError", "the agent itself failed: this is a bug of Trireme"),
 }
 

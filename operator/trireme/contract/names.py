@@ -44,6 +44,8 @@ LABEL_ZONE = "topology.kubernetes.io/zone"
 """Kubernetes 1.33 and newer copy it from a node to the pods that are bound to it, and so the region's."""
 
 ROLE_WORKER = "worker"
+ROLE_SERVER = "server"
+"""Of a parameter server's own pods."""
 
 TRAINER_CONTAINER = "trainer"
 AGENT_VOLUME = "trireme-agent"
@@ -54,6 +56,9 @@ TOKEN_MOUNT = "/var/run/secrets/trireme.dev"
 TOKEN_FILE = "token"
 SHARED_MEMORY_VOLUME = "trireme-shm"
 SHARED_MEMORY_MOUNT = "/dev/shm"
+
+SERVER_COMMAND = ("python3", "-m", "trireme_worker.comm.ps")
+"""What a shard of the parameter server runs, unless the template of the servers says otherwise."""
 
 COORDINATOR_PORT = 7070
 """TCP port of the coordinator (HTTP, JSON) on the pod of worker 0."""

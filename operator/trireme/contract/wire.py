@@ -6,6 +6,8 @@ coordinator. The token is HMAC-SHA256 of the job's UID, hexadecimal.
     POST /v1/join       Join      -> Joined        waits up to JOIN_POLL_SECONDS for the generation to form
     POST /v1/beat       Beat      -> Orders        held up to BEAT_SECONDS for news; sent at once when a process ends
     GET  /v1/status               -> JobReport     asked by the operator
+    POST /v1/view      Serving    -> View          from each shard of a parameter server, every SERVING_SECONDS
+    GET  /v1/view?after=N         -> View          held up to JOIN_POLL_SECONDS until its number is above N
 
 The key-value store of generation G for Horovod's gloo (scope S, key K; keys and scopes percent-encoded):
 
@@ -13,7 +15,7 @@ The key-value store of generation G for Horovod's gloo (scope S, key K; keys and
     GET    /v1/store/G/S?after=N  -> entries       from position N on, held up to JOIN_POLL_SECONDS for the first one
     DELETE /v1/store/G/S                           all ranks of the scope are connected: nobody needs it any more
 
-Within the pod, `Authorization: Bearer <AGENT_KEY>`: POST /v1/report, Report.
+Within the pod, `Authorization: Bearer <AGENT_KEY>`: POST /v1/report, Report; and /v1/view as above, passed on.
 """
 
 from __future__ import annotations
@@ -34,11 +36,15 @@ BEAT_PATH = f"{PATH_PREFIX}/beat"
 STATUS_PATH = f"{PATH_PREFIX}/status"
 STORE_PREFIX = f"{PATH_PREFIX}/store/"
 REPORT_PATH = f"{PATH_PREFIX}/report"
+VIEW_PATH = f"{PATH_PREFIX}/view"
 
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 15.0
 """A member that has not been heard of for so long has left."""
 JOIN_POLL_SECONDS = 5.0
+SERVING_SECONDS = 1.0
+SERVING_SILENCE_SECONDS = 5.0
+"""A shard that has not said for so long that it serves is in no further view."""
 HEADER_MAX = 16 * 1024
 """Bytes of a request's head."""
 REQUEST_MAX = 1024 * 1024
@@ -176,6 +182,32 @@ class Order(str, Enum):
 class Orders:
     order: Order
     cause: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where a shard of the parameter server listens."""
+
+    index: int
+    incarnation: str
+    """Random, one for each process: a successor of the same index has another."""
+    address: str
+    port: int
+    socket: str = ""
+    """Path of its AF_UNIX socket; empty when it has none."""
+    view: int = 0
+    """The highest view that it has seen: a new coordinator counts on from there."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Which shards serve at present (docs/adr/0012). Every change has a higher number; 0: none has been heard of."""
+
+    number: int
+    desired: int
+    """Shards of the job."""
+    servers: tuple[Serving, ...] = ()
+    """In the order of their indices."""
 
 
 @dataclass(frozen=True)

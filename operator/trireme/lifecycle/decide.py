@@ -46,7 +46,7 @@ def decide(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> 
         status = _resumed(plan, status, now)
     started = status.start_time is not None
     if started or not observed.stale:  # what pods of an earlier plan do is nothing to a job that has not started
-        if succeeded(observed, len(plan.pods)):
+        if succeeded(observed, plan):
             return _finish(plan, observed, _started(status, now), now, conditions.SUCCEEDED, "AllRanksDone", "")
         verdict = judge(observed, status, now)
         if verdict is not None:
@@ -150,21 +150,29 @@ def _finish(
 
 def _seen(plan: Plan, observed: Observed, status: JobStatus) -> JobStatus:
     """What is counted, whatever the phase."""
-    workers = ReplicaCounts(
-        desired=len(plan.pods),
-        ready=len(observed.running),
-        active=len(observed.active),
-        succeeded=len(observed.succeeded),
-        failed=len(observed.failed),
-    )
+    workers = _counts(plan, observed, names.ROLE_WORKER)
     return status.model_copy(
         update={
             "workers": workers,
+            "servers": _counts(plan, observed, names.ROLE_SERVER) if names.ROLE_SERVER in plan.roles else None,
             "workers_ready": f"{workers.ready + workers.succeeded}/{workers.desired}",
             "selector": f"{names.LABEL_JOB}={plan.job.name},{names.LABEL_ROLE}={names.ROLE_WORKER}",
             "attempt": plan.attempt,
             "progress": progress(observed, status.progress),
         }
+    )
+
+
+def _counts(plan: Plan, observed: Observed, role: str) -> ReplicaCounts:
+    def count(pods: Iterable[Pod]) -> int:
+        return sum(pod.role == role for pod in pods)
+
+    return ReplicaCounts(
+        desired=len(plan.of(role)),
+        ready=count(observed.running),
+        active=count(observed.active),
+        succeeded=count(observed.succeeded),
+        failed=count(observed.failed),
     )
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from trireme.contract import environ, names
-from trireme.plan.plan import Layout, PodPlan
+from trireme.contract import environ
+from trireme.plan.layout import workers
+from trireme.plan.plan import Layout
 from trireme.spec.model import AllReduce, Backend, TrainingJob
-from trireme.spec.template import processes_per_replica
 
 HOROVOD_TIMEOUT_SECONDS = 600
 """Horovod's own 30 s also cover collectives: one evaluation or checkpoint on rank 0 would end the job."""
 
 
 def layout(job: TrainingJob) -> Layout:
-    slots = processes_per_replica(job)
-    role = names.ROLE_WORKER
-    pods = tuple(
-        PodPlan(role, index, slots, names.pod_name(job.name, role, index)) for index in range(job.spec.worker.replicas)
-    )
-    return Layout(pods, _tuning(job.spec.all_reduce))
+    return Layout(workers(job), _tuning(job.spec.all_reduce))
 
 
 def _tuning(tuning: AllReduce) -> tuple[tuple[str, str], ...]:

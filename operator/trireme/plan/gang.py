@@ -59,7 +59,10 @@ def pod_group(plan: Plan, kind: GroupKind) -> Manifest:
     api_version, name_of_kind = kind.value
     if kind is GroupKind.VOLCANO:
         said = plan.job.spec.scheduling
-        options = {"queue": said.queue, "priorityClassName": plan.template["spec"].get("priorityClassName")}
+        options = {
+            "queue": said.queue,
+            "priorityClassName": plan.templates[names.ROLE_WORKER]["spec"].get("priorityClassName"),
+        }
         spec: Manifest = {"minMember": size, **{key: value for key, value in options.items() if value}}
     elif kind is GroupKind.COSCHEDULING:
         spec = {"minMember": size}

@@ -12,8 +12,8 @@ from trireme.contract import environ, names
 from trireme.contract.environ import PodEnvironment
 from trireme.plan.confinement import confined
 from trireme.plan.plan import Layout, Plan, PodPlan
-from trireme.spec.model import TrainingJob
-from trireme.spec.template import trainer_position
+from trireme.spec.model import Template, TrainingJob
+from trireme.spec.template import server_template, trainer_position
 
 Manifest = dict[str, Any]
 
@@ -27,7 +27,7 @@ _DOWNWARD = {
     environ.POD_UID: "metadata.uid",
     environ.NODE_NAME: "spec.nodeName",
 }
-_OWN = (environ.ROLE, environ.INDEX, environ.SLOTS, environ.ATTEMPT)
+_OWN = (environ.ROLE, environ.INDEX, environ.SLOTS, environ.SHARDS, environ.ATTEMPT)
 """Variables that differ between pods, or between attempts."""
 _SHARED_MEMORY = {"name": names.SHARED_MEMORY_VOLUME, "emptyDir": {"medium": "Memory"}}
 """Without a size of its own: Kubernetes gives it the pod's memory limit, and what it holds counts against that."""
@@ -35,12 +35,12 @@ _SHARED_MEMORY = {"name": names.SHARED_MEMORY_VOLUME, "emptyDir": {"medium": "Me
 
 def pod(plan: Plan, pod: PodPlan) -> Manifest:
     """The manifest of one pod; everything that is not the pod's own is shared with the other pods'."""
-    metadata, spec = plan.template["metadata"], plan.template["spec"]
+    metadata, spec = plan.templates[pod.role]["metadata"], plan.templates[pod.role]["spec"]
     containers = spec["containers"]
     position = trainer_position(containers)
     trainer = containers[position]
     # First in the list, so that the user's own variables may refer to them: $(TRIREME_INDEX).
-    own = zip(_OWN, (pod.role, pod.index, pod.slots, plan.attempt), strict=True)
+    own = zip(_OWN, (pod.role, pod.index, pod.slots, pod.shards, plan.attempt), strict=True)
     trainer = {**trainer, "env": [*({"name": name, "value": str(value)} for name, value in own), *trainer["env"]]}
     return {
         "apiVersion": "v1",
@@ -59,15 +59,24 @@ def pod(plan: Plan, pod: PodPlan) -> Manifest:
     }
 
 
-def template(job: TrainingJob, layout: Layout, agent: str) -> Manifest:
-    """metadata and spec of every pod of the job, without what is a pod's or an attempt's own."""
-    metadata = job.spec.worker.template.get("metadata") or {}
-    spec = job.spec.worker.template["spec"]
+def templates(job: TrainingJob, layout: Layout, agent: str) -> dict[str, Manifest]:
+    """By role, metadata and spec of every pod, without what is a pod's or an attempt's own."""
+    worker = job.spec.worker.template
+    said = {
+        names.ROLE_WORKER: worker,
+        names.ROLE_SERVER: job.spec.server.template or server_template(worker),
+    }
+    return {role: _template(job, layout, agent, said[role]) for role in dict.fromkeys(pod.role for pod in layout.pods)}
+
+
+def _template(job: TrainingJob, layout: Layout, agent: str, said: Template) -> Manifest:
+    metadata = said.get("metadata") or {}
+    spec = said["spec"]
     init = spec.get("initContainers")
     containers = [confined(container, spec) for container in spec["containers"]]
     position = trainer_position(containers)
     memory = _shares_memory(containers[position], spec)
-    containers[position] = _trainer(containers[position], _environment(job, layout), memory)
+    containers[position] = _trainer(containers[position], _environment(job, layout, spec), memory)
     return {
         "metadata": {
             "namespace": job.namespace,
@@ -79,7 +88,7 @@ def template(job: TrainingJob, layout: Layout, agent: str) -> Manifest:
             **spec,
             "subdomain": names.service_name(job.name),
             "restartPolicy": "Never",
-            **_grace_period(job),
+            **_grace_period(job, spec),
             "automountServiceAccountToken": spec.get("automountServiceAccountToken") or False,
             "enableServiceLinks": spec.get("enableServiceLinks") or False,
             **({"initContainers": [confined(c, spec) for c in init]} if init else {}),
@@ -89,10 +98,9 @@ def template(job: TrainingJob, layout: Layout, agent: str) -> Manifest:
     }
 
 
-def _grace_period(job: TrainingJob) -> Manifest:
-    """For the pod, where it must be longer than Kubernetes' default and the template does not say."""
-    said = job.spec.worker.template["spec"].get("terminationGracePeriodSeconds")
-    if job.spec.checkpoint is None or said is not None:
+def _grace_period(job: TrainingJob, spec: Manifest) -> Manifest:
+    """For the pod, where there must be time to save and the template does not say."""
+    if job.spec.checkpoint is None or spec.get("terminationGracePeriodSeconds") is not None:
         return {}
     return {"terminationGracePeriodSeconds": job.spec.checkpoint.grace_seconds + environ.AGENT_SECONDS}
 
@@ -113,14 +121,14 @@ def _trainer(container: Manifest, environment: list[Manifest], memory: bool) -> 
         mounts.append({"name": names.SHARED_MEMORY_VOLUME, "mountPath": names.SHARED_MEMORY_MOUNT})
     return {
         **container,
-        "command": [*agent, *container["command"]],
+        "command": [*agent, *(container.get("command") or names.SERVER_COMMAND)],
         "env": [*environment, *(container.get("env") or ())],
         "volumeMounts": [*(container.get("volumeMounts") or ()), *mounts],
     }
 
 
-def _environment(job: TrainingJob, layout: Layout) -> list[Manifest]:
-    """The variables that are the same in every pod."""
+def _environment(job: TrainingJob, layout: Layout, spec: Manifest) -> list[Manifest]:
+    """The variables that are the same in every pod of a role."""
     first = layout.pods[0]
     downward = {**_DOWNWARD, environ.DOMAIN: f"metadata.labels['{domain_label(job)}']"}
     variables = PodEnvironment(
@@ -129,13 +137,15 @@ def _environment(job: TrainingJob, layout: Layout) -> list[Manifest]:
         role=first.role,
         index=first.index,
         slots=first.slots,
-        replicas=len(layout.pods),
+        shards=first.shards,
+        replicas=sum(pod.role == names.ROLE_WORKER for pod in layout.pods),
+        servers=sum(pod.role == names.ROLE_SERVER for pod in layout.pods),
         attempt=0,
         backend=job.spec.all_reduce.backend.value,
         coordinator=f"{names.pod_hostname(job.name, first.role, first.index, job.namespace)}:{names.COORDINATOR_PORT}",
         token_file=f"{names.TOKEN_MOUNT}/{names.TOKEN_FILE}",
         join_seconds=environ.JOIN_SECONDS,
-        grace_seconds=_grace_seconds(job),
+        grace_seconds=_grace_seconds(job, spec),
         pod_ip="",
         pod_uid="",
         node_name="",
@@ -154,13 +164,12 @@ def domain_label(job: TrainingJob) -> str:
     return topology.key if topology else names.LABEL_ZONE
 
 
-def _grace_seconds(job: TrainingJob) -> int:
+def _grace_seconds(job: TrainingJob, spec: Manifest) -> int:
     """The processes' part of the pod's grace period; of a short one they get at least half."""
-    if job.spec.checkpoint:
-        return job.spec.checkpoint.grace_seconds
-    period = job.spec.worker.template["spec"].get("terminationGracePeriodSeconds")
+    period = {**spec, **_grace_period(job, spec)}.get("terminationGracePeriodSeconds")
     seconds: int = DEFAULT_GRACE_SECONDS if period is None else period
-    return max(seconds - environ.AGENT_SECONDS, (seconds + 1) // 2)
+    left = max(seconds - environ.AGENT_SECONDS, (seconds + 1) // 2)
+    return min(left, job.spec.checkpoint.grace_seconds) if job.spec.checkpoint else left
 
 
 def _volumes(job: TrainingJob, agent: str) -> list[Manifest]:

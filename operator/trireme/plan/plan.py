@@ -17,9 +17,10 @@ class PodPlan:
     role: str
     index: int
     slots: int
-    """Processes in the pod."""
-
+    """Ranks in the pod; 0: a server."""
     name: str
+    shards: int = 0
+    """1: the pod carries a shard of the parameter server."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Layout:
     """What a strategy decides: which pods there are and how its backend is tuned."""
 
     pods: tuple[PodPlan, ...]
-    """In the order of their ranks."""
+    """Workers in the order of their ranks, then servers."""
     environment: tuple[tuple[str, str], ...]
     """Variables that every trainer container gets beside its own place."""
 
@@ -69,10 +70,17 @@ class Plan:
     """Content hash of agent.pyz."""
     pods: tuple[PodPlan, ...]
     environment: tuple[tuple[str, str], ...]
-    """Variables that every trainer container gets beside its own place; they are in `template` too."""
-    template: Mapping[str, Any]
-    """metadata and spec that all pods share, as one value: a plan of 10,000 pods holds it once."""
+    """Variables that every trainer container gets beside its own place; they are in `templates` too."""
+    templates: Mapping[str, Mapping[str, Any]]
+    """By role, metadata and spec that all its pods share, as one value: a plan of 10,000 pods holds it once."""
     digest: str
     """Hash of what decides the pods' manifests, but for the agent; pods carry it as an annotation."""
     gang: GroupKind | None = None
     """What makes the pods a gang; None: each is placed by itself, or a queue admits them."""
+
+    def of(self, role: str) -> tuple[PodPlan, ...]:
+        return tuple(pod for pod in self.pods if pod.role == role)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(self.templates)

@@ -10,12 +10,21 @@ import json
 from typing import Any
 
 from trireme.contract import names
-from trireme.plan import allreduce, gang, kueue, manifests, topology
+from trireme.plan import allreduce, gang, kueue, manifests, parameter_server, topology
 from trireme.plan.manifests import Manifest
 from trireme.plan.plan import GroupKind, Layout, Plan
 from trireme.spec.model import Strategy, TrainingJob
 
-STRATEGIES = {Strategy.ALL_REDUCE: allreduce.layout}
+STRATEGIES = {
+    Strategy.ALL_REDUCE: allreduce.layout,
+    Strategy.PARAMETER_SERVER: parameter_server.layout,
+}
+
+DECISIVE = {
+    Strategy.ALL_REDUCE: {"all_reduce"},
+    Strategy.PARAMETER_SERVER: {"server", "parameter_server"},
+}
+"""The fields of a strategy that decide its pods."""
 
 DIGEST_LENGTH = 16
 """Hexadecimal digits: 64 bits, against accidents and not against attackers."""
@@ -28,8 +37,11 @@ def plan(job: TrainingJob, *, attempt: int, agent: str, group: GroupKind | None 
     """
     layout = STRATEGIES[job.spec.strategy](job)
     digest = _digest(job, layout, group, suspensions)
-    template = _placed(manifests.template(job, layout, agent), job, len(layout.pods), group, digest)
-    return Plan(job, attempt, agent, layout.pods, layout.environment, template, digest, group)
+    templates = {
+        role: _placed(template, job, len(layout.pods), group, digest)
+        for role, template in manifests.templates(job, layout, agent).items()
+    }
+    return Plan(job, attempt, agent, layout.pods, layout.environment, templates, digest, group)
 
 
 def _placed(template: Manifest, job: TrainingJob, pods: int, group: GroupKind | None, digest: str) -> Manifest:
@@ -48,7 +60,7 @@ def _placed(template: Manifest, job: TrainingJob, pods: int, group: GroupKind | 
 
 def _digest(job: TrainingJob, layout: Layout, group: GroupKind | None, suspensions: int) -> str:
     """Of what the user said and the cluster offers: an upgrade of the operator replaces no pod that waits for GPUs."""
-    said = job.spec.model_dump(mode="json", include={"strategy", "worker", "all_reduce"})
+    said = job.spec.model_dump(mode="json", include={"strategy", "worker", *DECISIVE[job.spec.strategy]})
     decisive = [job.uid, said, [pod.slots for pod in layout.pods]]
     if job.spec.checkpoint:
         decisive.append({"checkpoint": job.spec.checkpoint.model_dump(mode="json")})

@@ -33,8 +33,9 @@ def _support(plan: Plan, token: str, agent: bytes) -> Iterator[Support]:
     yield Support(agent_config_map(plan.job.namespace, agent, plan.agent), unique=True)
     if plan.job.spec.network.policy is NetworkPolicy.JOB_ONLY:
         yield Support(network_policy(plan.job))
-    if plan.template["metadata"]["annotations"][names.ANNOTATION_SAFE_TO_EVICT] != "true":
-        yield Support(disruption_budget(plan.job, names.ROLE_WORKER))
+    for role, template in plan.templates.items():
+        if template["metadata"]["annotations"][names.ANNOTATION_SAFE_TO_EVICT] != "true":
+            yield Support(disruption_budget(plan, role))
     if plan.gang is not None:
         yield Support(pod_group(plan, plan.gang), unique=True)
 
@@ -102,14 +103,19 @@ def network_policy(job: TrainingJob) -> Manifest:
     }
 
 
-def disruption_budget(job: TrainingJob, role: str) -> Manifest:
-    """No running pod of the role is evicted: the job would lose the work of all. How many that are, its scale says."""
+def disruption_budget(plan: Plan, role: str) -> Manifest:
+    """No running pod of the role is evicted: the job would lose the work of all.
+
+    How many workers that are, the job's scale says; it counts no other role.
+    """
+    job = plan.job
+    limit = {"maxUnavailable": 0} if role == names.ROLE_WORKER else {"minAvailable": len(plan.of(role))}
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": owned(job, names.disruption_budget_name(job.name, role)),
         "spec": {
-            "maxUnavailable": 0,
+            **limit,
             "selector": {"matchLabels": {**names.job_labels(job.name), names.LABEL_ROLE: role}},
         },
     }

@@ -109,6 +109,13 @@ def _spec() -> Schema:
     properties = spec["properties"]
     _add_rule(properties["strategy"], "self == oldSelf", IMMUTABLE)
     _add_rule(properties["allReduce"], "self == oldSelf", IMMUTABLE)
+    _add_rule(properties["server"], "self == oldSelf", IMMUTABLE)
+    _add_rule(properties["parameterServer"], "self == oldSelf", IMMUTABLE)
+    _add_rule(
+        properties["parameterServer"],
+        "!has(self.staleness) || self.consistency == 'Bounded'",
+        "staleness works with consistency Bounded only",
+    )
     _add_rule(properties["network"], "self == oldSelf", IMMUTABLE)
     _add_rule(properties["managedBy"], "self == oldSelf", IMMUTABLE)
     _add_rule(

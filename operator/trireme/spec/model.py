@@ -44,6 +44,7 @@ class Strategy(str, Enum):
     """How the processes share the work."""
 
     ALL_REDUCE = "AllReduce"
+    PARAMETER_SERVER = "ParameterServer"
 
 
 class Backend(str, Enum):
@@ -51,6 +52,14 @@ class Backend(str, Enum):
 
     HOROVOD = "Horovod"
     TORCH = "Torch"
+
+
+class ConsistencyMode(str, Enum):
+    """What a worker sees of the others' pushes when it pulls."""
+
+    SYNC = "Sync"
+    BOUNDED = "Bounded"
+    ASYNC = "Async"
 
 
 class PodCleanup(str, Enum):
@@ -136,6 +145,50 @@ class AllReduce(Model):
         str | None,
         Field(min_length=1, max_length=1024, description="Horovod: rank 0 writes a Chrome trace to this file."),
     ] = None
+
+
+class Server(Model):
+    """The shards of a parameter server."""
+
+    replicas: Annotated[
+        int,
+        Field(ge=1, le=1000, description="Number of server pods, each with one shard of the parameters."),
+    ] = 1
+    template: Annotated[
+        Template | None,
+        Field(
+            description="Pod template of the servers. Default: the worker's, with the trainer container alone and "
+            "without its GPUs. Without a `command` its trainer container runs Trireme's parameter server.",
+        ),
+    ] = None
+    colocated: Annotated[
+        bool,
+        Field(
+            description="true: no pods of their own; each worker pod carries a shard, and its own part of the "
+            "parameters never crosses the network.",
+        ),
+    ] = False
+
+
+class ParameterServer(Model):
+    """How the parameter server keeps its workers together."""
+
+    consistency: Annotated[
+        ConsistencyMode,
+        Field(
+            strict=False,
+            description="Sync: a step is applied when every worker's push is in. Bounded: no worker runs more than "
+            "`staleness` steps ahead of the slowest. Async: nobody waits.",
+        ),
+    ] = ConsistencyMode.SYNC
+    staleness: Annotated[
+        int | None,
+        Field(ge=0, le=1_000_000, description="Bounded: steps that a worker may be ahead of the slowest. Default: 4."),
+    ] = None
+    backups: Annotated[
+        int,
+        Field(ge=0, le=8, description="Further servers that hold each part of the parameters, should its own be lost."),
+    ] = 0
 
 
 class Cleanup(Model):
@@ -245,6 +298,8 @@ class JobSpec(Model):
     ] = Strategy.ALL_REDUCE
     worker: Worker
     all_reduce: AllReduce = AllReduce()
+    server: Server = Server()
+    parameter_server: ParameterServer = ParameterServer()
     cleanup: Cleanup = Cleanup()
     checkpoint: Checkpoint | None = None
     network: Network = Network()

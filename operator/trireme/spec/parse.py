@@ -15,19 +15,19 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from trireme.contract import names
-from trireme.spec import checkpoint, kubernetes_schema, scheduling, template, words
+from trireme.spec import checkpoint, kubernetes_schema, roles, scheduling, template, words
 from trireme.spec.errors import FieldError, InvalidSpec
 from trireme.spec.model import FORMS, Backend, JobSpec, Model, TrainingJob
 
 TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
 NOT_SUPPORTED = frozenset({
-    "spec.server", "spec.parameterServer", "spec.mesh", "spec.elastic", "spec.restart", "spec.deadlines",
+    "spec.mesh", "spec.elastic", "spec.restart", "spec.deadlines",
     "spec.allReduce.compression", "spec.cleanup.ttlSecondsAfterFinished",
 })  # fmt: skip
 """Agreed fields that later versions bring."""
 
-LATER_STRATEGIES = ("ParameterServer", "ModelParallel", "Hybrid")
+LATER_STRATEGIES = ("ModelParallel", "Hybrid")
 
 HOROVOD_ONLY = ("timeout_seconds", "fusion_threshold_bytes", "cycle_time_milliseconds", "timeline_file")
 """Fields of AllReduce that torch.distributed has no counterpart for."""
@@ -102,10 +102,11 @@ def _name(name: str | None) -> Iterator[FieldError]:
 
 def _spec(spec: Any) -> tuple[JobSpec | None, list[FieldError]]:
     problems: list[FieldError] = []
-    worker = spec.get("worker") if isinstance(spec, dict) else None
-    pods = worker.get("template") if isinstance(worker, dict) else None
-    if isinstance(pods, dict):
-        problems += template.check(pods, "spec.worker.template")
+    for role, check in ((names.ROLE_WORKER, template.check), (names.ROLE_SERVER, template.check_server)):
+        said = spec.get(role) if isinstance(spec, dict) else None
+        pods = said.get("template") if isinstance(said, dict) else None
+        if isinstance(pods, dict):
+            problems += check(pods, f"spec.{role}.template")
     try:
         typed = JobSpec.model_validate({} if spec is None else spec)
     except ValidationError as error:
@@ -116,6 +117,7 @@ def _spec(spec: Any) -> tuple[JobSpec | None, list[FieldError]]:
 
 
 def _cross_field(spec: JobSpec) -> Iterator[FieldError]:
+    yield from roles.check(spec)
     if spec.all_reduce.backend is Backend.TORCH:
         for field in HOROVOD_ONLY:
             if getattr(spec.all_reduce, field) is not None:

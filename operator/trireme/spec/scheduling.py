@@ -34,11 +34,17 @@ def check(spec: JobSpec) -> Iterator[FieldError]:
         yield FieldError(f"{_POD}.schedulerName", f"must be {VOLCANO_SCHEDULER} or left out with gang Volcano")
     if pod.get("schedulingGroup"):
         yield FieldError(f"{_POD}.schedulingGroup", f"cannot be set: use {_PATH}.gang")
+    yield from _links(template, "spec.worker.template")
+    if spec.server.template is not None:
+        yield from _links(spec.server.template, "spec.server.template")
+
+
+def _links(template: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     for key, links in _RESERVED.items():
         for link in links:
             if link in _object(_object(template, "metadata"), key):
                 field = "queue" if link == names.KUEUE_QUEUE else "gang"
-                yield FieldError(f"spec.worker.template.metadata.{key}[{link}]", f"cannot be set: use {_PATH}.{field}")
+                yield FieldError(f"{path}.metadata.{key}[{link}]", f"cannot be set: use {_PATH}.{field}")
 
 
 def _object(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:

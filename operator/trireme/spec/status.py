@@ -64,7 +64,7 @@ class Progress(StatusModel):
 class Failure(StatusModel):
     """The first rank that failed."""
 
-    role: Annotated[str, Field(description="Role of its pod: worker.")]
+    role: Annotated[str, Field(description="Role of its pod: worker or server.")]
     index: Annotated[int, Field(description="Index of its pod within the role.")]
     rank: Annotated[int | None, Field(description="Absent when it failed before ranks were given out.")] = None
     pod: Annotated[str, Field(description="Name of its pod.")]
@@ -86,6 +86,7 @@ class JobStatus(StatusModel):
     message: Annotated[str, Field(description="One line: why the job is where it is.")] = ""
     conditions: Annotated[list[Condition], Field(description="The job's state, one entry a type.")] = []
     workers: ReplicaCounts = ReplicaCounts()
+    servers: ReplicaCounts | None = None
     workers_ready: Annotated[str, Field(description="ready/desired, for printing.")] = ""
     selector: Annotated[str, Field(description="Label selector of the worker pods, for the scale subresource.")] = ""
     attempt: Annotated[int, Field(description="Which try of the job this is, from 0.")] = 0

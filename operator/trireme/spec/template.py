@@ -57,11 +57,36 @@ def _gpus(container: Mapping[str, Any]) -> int:
     return sum(int(amount) for name, amount in limits.items() if name.endswith(GPU_SUFFIX))
 
 
+def server_template(worker: Template) -> Template:
+    """The servers' template when the user gives none: the worker's, its trainer alone, without GPUs and command."""
+    spec = worker["spec"]
+    container = {key: value for key, value in trainer(worker).items() if key not in ("command", "args")}
+    resources = {
+        key: {name: amount for name, amount in value.items() if not name.endswith(GPU_SUFFIX)}
+        if key in ("limits", "requests")
+        else value
+        for key, value in (container.get("resources") or {}).items()
+    }
+    if resources:
+        container["resources"] = resources
+    return {**worker, "spec": {**spec, "containers": [container]}}
+
+
 def check(template: Mapping[str, Any], path: str) -> list[FieldError]:
-    """Every problem of a pod template: Kubernetes' structure first, then our rules, one problem a place."""
+    """Every problem of a worker's template: Kubernetes' structure first, then our rules, one problem a place."""
+    return _problems(template, path, command_required=True)
+
+
+def check_server(template: Mapping[str, Any], path: str) -> list[FieldError]:
+    """As `check`; a server has a command of ours when the template has none."""
+    return _problems(template, path, command_required=False)
+
+
+def _problems(template: Mapping[str, Any], path: str, *, command_required: bool) -> list[FieldError]:
     structure = list(kubernetes_schema.check("PodTemplateSpec", template, path))
     said = {problem.path for problem in structure}
-    return structure + [problem for problem in _check(template, path) if not _covered(problem.path, said)]
+    ours = _check(template, path, command_required)
+    return structure + [problem for problem in ours if not _covered(problem.path, said)]
 
 
 def _covered(path: str, said: set[str]) -> bool:
@@ -70,7 +95,7 @@ def _covered(path: str, said: set[str]) -> bool:
     return any(path[:end] in said for end in (*ends, len(path)))
 
 
-def _check(template: Mapping[str, Any], path: str) -> Iterator[FieldError]:
+def _check(template: Mapping[str, Any], path: str, command_required: bool) -> Iterator[FieldError]:
     """Our rules. They take the template as it comes: what is not of the type they need is absent to them."""
     for key, value in _object(template, "metadata").items():
         if key not in _METADATA and value is not None:
@@ -90,10 +115,12 @@ def _check(template: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     for index, name in enumerate(volumes):
         if name in (names.AGENT_VOLUME, names.TOKEN_VOLUME, names.SHARED_MEMORY_VOLUME):
             yield FieldError(f"{path}.volumes[{index}].name", "is the operator's own; choose another name")
-    yield from _check_containers(spec, set(volumes), path)
+    yield from _check_containers(spec, set(volumes), path, command_required)
 
 
-def _check_containers(spec: Mapping[str, Any], volumes: set[str], path: str) -> Iterator[FieldError]:
+def _check_containers(
+    spec: Mapping[str, Any], volumes: set[str], path: str, command_required: bool
+) -> Iterator[FieldError]:
     containers = _objects(spec, "containers")
     if not containers:
         yield FieldError(f"{path}.containers", "needs at least one: the one named `trainer`, else the first, trains")
@@ -107,7 +134,7 @@ def _check_containers(spec: Mapping[str, Any], volumes: set[str], path: str) -> 
     for container, place in everyone:
         yield from _check_container(container, volumes, place)
     position = trainer_position(containers)
-    yield from _check_trainer(containers[position], f"{path}.containers[{position}]")
+    yield from _check_trainer(containers[position], f"{path}.containers[{position}]", command_required)
 
 
 def _check_container(container: Mapping[str, Any], volumes: set[str], path: str) -> Iterator[FieldError]:
@@ -135,8 +162,8 @@ def _check_gpus(resources: Mapping[str, Any], path: str) -> Iterator[FieldError]
             yield FieldError(f"{path}.requests[{name}]", f"must equal limits[{name}]: GPUs are not shared")
 
 
-def _check_trainer(container: Mapping[str, Any], path: str) -> Iterator[FieldError]:
-    if not container.get("command"):
+def _check_trainer(container: Mapping[str, Any], path: str, command_required: bool) -> Iterator[FieldError]:
+    if command_required and not container.get("command"):
         yield FieldError(
             f"{path}.command", "is required: the agent runs it, and an image's ENTRYPOINT cannot be seen from outside"
         )

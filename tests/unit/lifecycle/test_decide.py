@@ -10,7 +10,7 @@ from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.lifecycle.observe import Observed, observe
 from trireme.lifecycle.pod import Terminated
 from trireme.spec.errors import FieldError
-from trireme.spec.status import JobStatus, Progress
+from trireme.spec.status import JobStatus, Progress, ReplicaCounts
 
 EMPTY = JobStatus()
 
@@ -241,3 +241,29 @@ def test_an_invalid_job_fails_with_every_problem() -> None:
 
 def test_observed_is_empty_by_default() -> None:
     assert Observed().active == ()
+
+
+def test_a_job_is_done_when_its_workers_are_and_its_servers_go() -> None:
+    scene = Scene(strategy="ParameterServer")
+    server = scene.running(0, name="digits-server-0", uid="pod-s", role="server")
+    started = step(scene, EMPTY, scene.running(0), scene.running(1), server).status
+    assert (started.phase, started.message, started.workers_ready) == ("Running", "Running: 3/3 pods", "2/2")
+    assert (started.workers.ready, started.servers) == (2, ReplicaCounts(desired=1, ready=1, active=1))
+    decision = step(scene, started, scene.succeeded(0), scene.succeeded(1), server, at=9)
+    assert (decision.status.phase, decision.delete) == ("Succeeded", (PodDeletion("digits-server-0", "pod-s"),))
+
+
+def test_a_failed_server_is_named() -> None:
+    scene = Scene(strategy="ParameterServer")
+    server = scene.failed(0, Terminated(137, "OOMKilled"), name="digits-server-0", uid="pod-s", role="server")
+    status = step(scene, EMPTY, scene.running(0), scene.running(1), server).status
+    assert status.failure is not None
+    assert (status.failure.role, status.failure.pod, status.failure.reason) == (
+        "server",
+        "digits-server-0",
+        "OOMKilled",
+    )
+
+
+def test_an_allreduce_has_no_servers() -> None:
+    assert run(Scene()).servers is None

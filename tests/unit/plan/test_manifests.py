@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.jobs import TRAINER, UID, VALID, in_pod, in_trainer, job, with_value
+from support.jobs import TRAINER, UID, VALID, in_pod, in_trainer, job, parameter_server, with_value
 from trireme.contract.environ import PodEnvironment
 from trireme.plan import manifests
 from trireme.plan.confinement import RESTRICTED
@@ -83,10 +83,12 @@ def test_a_whole_pod() -> None:
                         {"name": "TRIREME_ROLE", "value": "worker"},
                         {"name": "TRIREME_INDEX", "value": "1"},
                         {"name": "TRIREME_SLOTS", "value": "1"},
+                        {"name": "TRIREME_SHARDS", "value": "0"},
                         {"name": "TRIREME_ATTEMPT", "value": "2"},
                         {"name": "TRIREME_JOB", "value": "digits"},
                         {"name": "TRIREME_NAMESPACE", "value": "team"},
                         {"name": "TRIREME_REPLICAS", "value": "2"},
+                        {"name": "TRIREME_SERVERS", "value": "0"},
                         {"name": "TRIREME_BACKEND", "value": "Horovod"},
                         {"name": "TRIREME_COORDINATOR", "value": "digits-worker-0.tj-digits.team.svc:7070"},
                         {"name": "TRIREME_TOKEN_FILE", "value": "/var/run/secrets/trireme.dev/token"},
@@ -303,3 +305,28 @@ def test_every_object_is_one_that_kubernetes_takes(
     written = [manifests.pod(made, each) for each in made.pods]
     written += [each.manifest for each in support(made, "token", b"agent")]
     assert [problem for item in written for problem in check(item["kind"], item, item["kind"])] == []
+
+
+def test_servers_are_workers_without_gpus_that_run_our_server() -> None:
+    obj = parameter_server()
+    spec = obj["spec"]["worker"]["template"]["spec"]
+    gpus = {**TRAINER, "args": ["x"], "resources": {"limits": {"nvidia.com/gpu": 2, "memory": "1Gi"}}}
+    spec |= {"containers": [gpus, {"name": "logger", "image": "log"}], "nodeSelector": {"pool": "a"}}
+    server = pod(obj, index=-1)
+    (container,) = server["spec"]["containers"]
+    assert server["metadata"]["name"] == "digits-server-0"
+    assert server["metadata"]["labels"]["trireme.dev/role"] == "server"
+    assert server["spec"]["nodeSelector"] == {"pool": "a"}
+    assert container["command"][2:] == ["--", "python3", "-m", "trireme_worker.comm.ps"]
+    assert "args" not in container
+    assert container["resources"] == {"limits": {"memory": "1Gi"}}
+    said = values(container)
+    assert {key: said[f"TRIREME_{key}"] for key in ("ROLE", "INDEX", "SLOTS", "SHARDS", "REPLICAS", "SERVERS")} == {
+        "ROLE": "server", "INDEX": "0", "SLOTS": "0", "SHARDS": "1", "REPLICAS": "2", "SERVERS": "1",
+    }  # fmt: skip
+
+
+def test_servers_may_have_a_template_of_their_own() -> None:
+    own = {"spec": {"containers": [{"name": "s", "image": "mine", "command": ["serve"]}]}}
+    (container,) = pod(parameter_server(server={"template": own}), index=-1)["spec"]["containers"]
+    assert (container["image"], container["command"][-1]) == ("mine", "serve")

@@ -28,7 +28,7 @@ def planned(said: dict[str, Any], **pod: Any) -> Plan:
 
 def test_a_queue_is_a_few_words_on_each_pod() -> None:
     made = planned({"queue": "team"})
-    metadata = made.template["metadata"]
+    metadata = made.templates["worker"]["metadata"]
     assert metadata["labels"] == {
         "kueue.x-k8s.io/queue-name": "team",
         "kueue.x-k8s.io/pod-group-name": f"tj-digits-{made.digest[:8]}",
@@ -61,7 +61,7 @@ def test_a_queue_needs_kueue(said: dict[str, str], served: list[tuple[str, str]]
 
 
 def test_volcanos_queue_is_not_kueues() -> None:
-    assert planned({"queue": "team", "gang": "Volcano"}).template["metadata"]["labels"] == {}
+    assert planned({"queue": "team", "gang": "Volcano"}).templates["worker"]["metadata"]["labels"] == {}
 
 
 @pytest.mark.parametrize(
@@ -83,18 +83,18 @@ def test_volcanos_queue_is_not_kueues() -> None:
     ],
 )
 def test_topology(topology: dict[str, str], affinity: Any, expected: Any) -> None:
-    assert planned({"topology": topology}, affinity=affinity).template["spec"]["affinity"] == expected
+    assert planned({"topology": topology}, affinity=affinity).templates["worker"]["spec"]["affinity"] == expected
 
 
 def test_the_domain_that_pods_learn_is_the_topologys() -> None:
-    (trainer,) = planned({"topology": {"key": "example.com/rack"}}).template["spec"]["containers"]
+    (trainer,) = planned({"topology": {"key": "example.com/rack"}}).templates["worker"]["spec"]["containers"]
     (domain,) = (each["valueFrom"] for each in trainer["env"] if each["name"] == "TRIREME_DOMAIN")
     assert domain == {"fieldRef": {"fieldPath": "metadata.labels['example.com/rack']"}}
 
 
 def test_priority() -> None:
-    assert planned({"priorityClassName": "high"}).template["spec"]["priorityClassName"] == "high"
-    assert planned({}, priorityClassName="low").template["spec"]["priorityClassName"] == "low"
+    assert planned({"priorityClassName": "high"}).templates["worker"]["spec"]["priorityClassName"] == "high"
+    assert planned({}, priorityClassName="low").templates["worker"]["spec"]["priorityClassName"] == "low"
 
 
 def test_each_word_makes_another_plan() -> None:

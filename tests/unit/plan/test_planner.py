@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.jobs import VALID, in_trainer, job
+from support.jobs import VALID, in_trainer, job, parameter_server
 from trireme.contract.ranks import places
 from trireme.plan import manifests
 from trireme.plan.plan import Plan, PodPlan
@@ -108,4 +108,35 @@ def test_ten_thousand_pods_share_one_template() -> None:
     assert len({pod["metadata"]["name"] for pod in written}) == 10_000
     assert last["volumes"] is first["volumes"]
     assert last["containers"][0]["volumeMounts"] is first["containers"][0]["volumeMounts"]
-    assert all(a is b for a, b in zip(first["containers"][0]["env"][4:], last["containers"][0]["env"][4:], strict=True))
+    assert all(a is b for a, b in zip(first["containers"][0]["env"][5:], last["containers"][0]["env"][5:], strict=True))
+
+
+def test_a_parameter_server_has_pods_of_its_own() -> None:
+    made = planned(parameter_server(server={"replicas": 2}, parameterServer={"consistency": "Bounded", "backups": 1}))
+    assert made.pods == (
+        PodPlan("worker", 0, 1, "digits-worker-0"),
+        PodPlan("worker", 1, 1, "digits-worker-1"),
+        PodPlan("server", 0, 0, "digits-server-0", 1),
+        PodPlan("server", 1, 0, "digits-server-1", 1),
+    )
+    assert made.environment == (
+        ("TRIREME_PS_SERVERS", "2"),
+        ("TRIREME_PS_CONSISTENCY", "Bounded"),
+        ("TRIREME_PS_STALENESS", "4"),
+        ("TRIREME_PS_BACKUPS", "1"),
+    )
+
+
+def test_colocated_shards_are_in_the_workers() -> None:
+    made = planned(parameter_server(server={"colocated": True}))
+    assert made.pods == (
+        PodPlan("worker", 0, 1, "digits-worker-0", 1),
+        PodPlan("worker", 1, 1, "digits-worker-1", 1),
+    )
+    assert dict(made.environment)["TRIREME_PS_SERVERS"] == "2"
+    assert made.roles == ("worker",)
+
+
+def test_a_change_of_the_servers_is_another_plan() -> None:
+    digests = {planned(parameter_server(server={"replicas": count})).digest for count in (1, 2, 2)}
+    assert len(digests) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.jobs import UID, VALID, job
+from support.jobs import UID, VALID, job, parameter_server
 from trireme.plan.plan import Plan
 from trireme.plan.planner import plan
 from trireme.plan.support import Support, support
@@ -113,3 +113,12 @@ CHOICES = {
 @pytest.mark.parametrize(("obj", "expected"), CHOICES.values(), ids=CHOICES.keys())
 def test_what_a_job_leans_on(obj: Any, expected: tuple[Support, ...]) -> None:
     assert support(planned(obj), "abc", b"\x00zip") == expected
+
+
+def test_servers_have_a_budget_that_counts_them() -> None:
+    made = [each.manifest for each in support(planned(parameter_server(server={"replicas": 2})), "abc", b"zip")]
+    budgets = {each["metadata"]["name"]: each["spec"] for each in made if each["kind"] == "PodDisruptionBudget"}
+    assert budgets == {
+        f"tj-digits-{role}": {**limit, "selector": {"matchLabels": {**LABELS, "trireme.dev/role": role}}}
+        for role, limit in (("worker", {"maxUnavailable": 0}), ("server", {"minAvailable": 2}))
+    }

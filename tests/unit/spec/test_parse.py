@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.jobs import UID, VALID, in_pod, in_trainer, job, with_value
+from support.jobs import TRAINER, UID, VALID, in_pod, in_trainer, job, parameter_server, with_value
 from trireme.spec.errors import FieldError, InvalidSpec
 from trireme.spec.model import AllReduce, Backend, Cleanup, Network, NetworkPolicy, PodCleanup, Strategy
 from trireme.spec.parse import parse
@@ -169,7 +169,7 @@ BAD: dict[str, tuple[Any, list[str]]] = {
     ),
     "a value of two lines": (
         job("spec", "strategy", value="a\nb"),
-        [r'spec.strategy: must be AllReduce, got the string "a\nb"'],
+        [r'spec.strategy: must be AllReduce or ParameterServer, got the string "a\nb"'],
     ),
     "field like no other": (job("spec", "zzz", value=1), ["spec.zzz: unknown field"]),
     "fields of later versions": (
@@ -237,12 +237,52 @@ BAD: dict[str, tuple[Any, list[str]]] = {
         ['spec.scheduling.topology.key: must be the key of a label, got the string "a/b/c"'],
     ),
     "strategy of a later version": (
-        job("spec", "strategy", value="ParameterServer"),
+        job("spec", "strategy", value="ModelParallel"),
         ["spec.strategy: not supported by this version"],
     ),
     "misspelt strategy": (
         job("spec", "strategy", value="Allreduce"),
-        ['spec.strategy: must be AllReduce, got the string "Allreduce"; did you mean AllReduce?'],
+        ['spec.strategy: must be AllReduce or ParameterServer, got the string "Allreduce"; did you mean AllReduce?'],
+    ),
+    "a parameter server of an allreduce": (
+        job("spec", value={**VALID["spec"], "server": {"replicas": 2}, "parameterServer": {"backups": 1}}),
+        [
+            "spec.parameterServer: belongs to strategy ParameterServer, and this is AllReduce",
+            "spec.server: belongs to strategy ParameterServer, and this is AllReduce",
+        ],
+    ),
+    "an allreduce of a parameter server": (
+        parameter_server(allReduce={"backend": "Torch"}),
+        ["spec.allReduce: belongs to strategy AllReduce, and this is ParameterServer"],
+    ),
+    "more backups than servers": (
+        parameter_server(server={"replicas": 2}, parameterServer={"backups": 2}),
+        ["spec.parameterServer.backups: must be less than the number of shards, got 2 of 2 shards"],
+    ),
+    "staleness of nobody": (
+        parameter_server(parameterServer={"consistency": "Async", "staleness": 1}),
+        ["spec.parameterServer.staleness: works with consistency Bounded only, and this is Async"],
+    ),
+    "colocated servers with pods": (
+        parameter_server(server={"colocated": True, "replicas": 3, "template": {"spec": {"containers": [TRAINER]}}}),
+        [
+            "spec.server.replicas: cannot be set with colocated: each worker pod carries one shard",
+            "spec.server.template: cannot be set with colocated: the shards run in the worker pods",
+        ],
+    ),
+    "a server's template": (
+        parameter_server(server={"template": {"spec": {"containers": [{"name": "s"}], "hostname": "x"}}}),
+        [
+            "spec.server.template.spec.containers[0].image: is required",
+            "spec.server.template.spec.hostname: cannot be set: the operator gives every pod its own",
+        ],
+    ),
+    "consistency in other words": (
+        parameter_server(parameterServer={"consistency": "sync"}),
+        [
+            "spec.parameterServer.consistency: must be Sync or Bounded or Async, "
+            'got the string "sync"; did you mean Sync?'
+        ],
     ),
     "backend is a list": (
         job("spec", "allReduce", "backend", value=["Torch"]),

@@ -214,7 +214,7 @@ def test_worker_0_goes_last(last, now, free):
     coordinator.beat(beat(0, State.DONE), 1.0)
     coordinator.beat(beat(1, State.DONE), 1.0)
     coordinator.beat(beat(1, last), 1.5)
-    assert coordinator.deserted(now, but=0) is free
+    assert coordinator.deserted(now, but=("worker", 0)) is free
 
 
 def test_progress_is_the_lowest_reporting_ranks():
@@ -233,3 +233,60 @@ def test_speed_forgets_what_was_long_ago_and_a_step_back():
     assert coordinator.report().steps_per_second == 1.5
     coordinator.beat(beat(0, progress={0: Progress(0)}), 121.0)
     assert coordinator.report().steps_per_second is None
+
+
+def server(index: int) -> Join:
+    return Join("server", index, "uid", 0, f"10.0.1.{index}", f"digits-server-{index}", "node", 6000 + index)
+
+
+WITH_SERVERS = replace(TERMS, servers=2)
+
+
+def test_servers_join_and_hold_no_rank():
+    coordinator = Coordinator(WITH_SERVERS, 0.0)
+    for each in (server(0), join(0), join(1)):
+        coordinator.join(each, 0.0)
+    assert coordinator.joined() == Joined(missing=("server-1",))
+    coordinator.join(server(1), 0.0)
+    generation = coordinator.joined().generation
+    assert [(member.role, member.index) for member in generation.members] == [("worker", 0), ("worker", 1)]
+
+
+@pytest.mark.parametrize(
+    "stranger", [server(2), replace(server(0), slots=1), replace(join(0), slots=0), replace(join(0), role="chief")]
+)
+def test_a_server_that_the_job_does_not_have(stranger):
+    with pytest.raises(NotAMember, match="is none of 2 workers and 2 servers"):
+        Coordinator(WITH_SERVERS, 0.0).join(stranger, 0.0)
+
+
+def serving() -> Coordinator:
+    coordinator = Coordinator(WITH_SERVERS, 0.0)
+    for each in (server(0), server(1), join(0), join(1)):
+        coordinator.join(each, 0.0)
+    return coordinator
+
+
+def test_the_job_is_done_when_the_workers_are():
+    coordinator = serving()
+    coordinator.beat(Beat("server", 0, "uid", 1, State.RUNNING), 1.0)
+    coordinator.beat(beat(0, State.DONE), 1.0)
+    assert coordinator.orders().order is Order.CONTINUE
+    coordinator.beat(beat(1, State.DONE), 1.0)
+    assert coordinator.orders().order is Order.FINISH
+    assert not coordinator.deserted(1.0, but=("worker", 0))
+    for who in (("worker", 1), ("server", 0), ("server", 1)):
+        coordinator.beat(Beat(*who, "uid", 1, State.LEFT), 1.0)
+    assert coordinator.deserted(1.0, but=("worker", 0))
+
+
+def test_a_lost_server_is_a_failure_of_its_own():
+    coordinator = serving()
+    for index in range(2):
+        coordinator.beat(beat(index), 15.5)
+    coordinator.beat(Beat("server", 0, "uid", 1, State.RUNNING), 15.5)
+    coordinator.tick(15.5)
+    coordinator.tick(16.0)
+    assert (coordinator.failure.role, coordinator.failure.index, coordinator.failure.reason) == (
+        "server", 1, "PodSilent",
+    )  # fmt: skip

@@ -45,11 +45,11 @@ def test_judged(cause, own, expected):
         ),
     ],
 )  # fmt: skip
-def test_rank_failed(code, expected):
+def test_process_failed(code, expected):
     tail = Tail()
     tail.add([b"x"], False)
     tail.add([b"ValueError: boom"], True)
-    assert SPEAKER.rank_failed(2, code, tail, at=9.0) == expected
+    assert SPEAKER.process_failed(2, code, tail, at=9.0) == expected
 
 
 def test_lost_shows_what_failed_here():
