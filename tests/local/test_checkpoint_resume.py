@@ -122,8 +122,8 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
 ) -> None:
     whole, broken = directory / "whole", directory / "broken"
     assert [pod.code for pod in train(job, whole, module)] == [0, 0]
-    interrupted = train(job, broken, module, at, number)
-    assert interrupted[1].code == 128 + number
+    # After SIGTERM all ranks end with it, and one of them is the first.
+    assert 128 + number in [pod.code for pod in train(job, broken, module, at, number)]
     assert steps(broken)[0] in saved
     ended = train(job, broken, module)
     assert [pod.code for pod in ended] == [0, 0]
@@ -149,7 +149,7 @@ def test_sigterm_of_the_pod_saves_although_the_loader_has_processes(job: Job, di
 
 def weights(pods: Sequence[Ended]) -> str:
     assert [pod.code for pod in pods] == [0] * len(pods), pods
-    return pods[0].stdout[-1]
+    return pods[0].stdout[-1].partition("] ")[2]  # of whichever rank came last: all print the same
 
 
 def test_a_sharded_training_goes_on_from_every_ranks_file(job: Job, directory: Path) -> None:

@@ -74,6 +74,9 @@ class Crew:
         self._barrier.wait()
         return said
 
+    def close(self) -> None:
+        """Others may still be talking."""
+
 
 @pytest.fixture
 def crew(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Crew]:

@@ -22,6 +22,9 @@ class Peers(Protocol):
     def gather(self, mine: bytes) -> list[bytes]:
         """Everybody's, in the order of the ranks; all of the same length."""
 
+    def close(self) -> None:
+        """Before the process ends."""
+
 
 class Alone:
     rank = 0
@@ -29,6 +32,9 @@ class Alone:
 
     def gather(self, mine: bytes) -> list[bytes]:
         return [mine]
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 class _Horovod:
@@ -42,6 +48,9 @@ class _Horovod:
         tensor = torch.frombuffer(bytearray(mine), dtype=torch.uint8)
         # Named: Horovod numbers nameless operations, and they would get mixed up with the user's.
         return _split(self._hvd.allgather(tensor, name="trireme.checkpoint"), self.size)
+
+    def close(self) -> None:
+        """The connections are the user's."""
 
 
 class _Torch:
@@ -59,6 +68,12 @@ class _Torch:
         everybody = [torch.empty_like(tensor) for _ in range(self.size)]
         self._dist.all_gather(everybody, tensor, group=self._group)
         return [bytes(one.numpy()) for one in everybody]
+
+    def close(self) -> None:
+        """A group whose threads live on when the interpreter ends may abort the process."""
+        group, self._group = self._group, None
+        if group is not None and self._dist.is_initialized():
+            self._dist.destroy_process_group(group)
 
 
 def meet() -> Peers:

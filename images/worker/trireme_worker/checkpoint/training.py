@@ -130,6 +130,7 @@ class Training:
     def finish(self, step: int) -> None:
         """The last save; SIGTERM does again what it did before `resume`. Raises SaveFailed."""
         self.save(step)
+        self._peers.close()
         self._pace = None
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
@@ -146,6 +147,7 @@ class Training:
 
     def _stop(self, step: int) -> NoReturn:
         self.save(step)
+        self._peers.close()
         raise Stopped
 
     def _save(self, folder: Folder, step: int) -> None:
