@@ -72,6 +72,9 @@ class Job:
         token: str = TOKEN,
         join_seconds: int = 30,
         grace_seconds: int = 5,
+        restart_scope: str = environ.SCOPE_ALL,
+        independent: int = 0,
+        hang_seconds: int = 0,
         patience: str = "Patience()",
         **variables: str,
     ) -> list[Pod]:
@@ -87,7 +90,8 @@ class Job:
                 job=self.name, namespace="default", role=role, index=index, slots=0 if serves else slots,
                 shards=int(serves), replicas=replicas, servers=servers, attempt=0, backend="Horovod",
                 coordinator="{}:{}".format(*self.coordinator), token_file=str(token_file), join_seconds=join_seconds,
-                grace_seconds=grace_seconds, pod_ip=f"{self.network}.{address}", pod_uid=f"uid-{index}",
+                grace_seconds=grace_seconds, restart_scope=restart_scope, independent=independent,
+                hang_seconds=hang_seconds, pod_ip=f"{self.network}.{address}", pod_uid=f"uid-{index}",
                 node_name="node",
             )  # fmt: skip
             started.append(self._start(command, env, patience, variables))
