@@ -137,8 +137,11 @@ class Coordinator:
         """Whether every member except `but` has had its last orders or has fallen silent: the coordinator may go."""
         if self.phase is Phase.FORMING:
             return all(who == but or seat.left or who in self._seats for who, seat in self._former.items())
-        silent = set(self._silent(now, self._terms.silence_seconds))
-        return all(who == but or who in silent or seat.left or seat.gone for who, seat in self._seats.items())
+        limit = now - self._terms.silence_seconds
+        return all(
+            who == but or seat.left or seat.heard < limit or (seat.gone and seat.join.incarnation)
+            for who, seat in self._seats.items()
+        )
 
     def report(self, now: float) -> JobReport:
         return JobReport(

@@ -66,7 +66,9 @@ class LocalRanks:
         }
         if self._pod.env.shards:
             self._start_shard(common)
-        if self._pod.env.slots and not done:
+        if done:
+            self._pod.output.say("the ranks of this pod were done before it came: waiting for the others")
+        elif self._pod.env.slots:
             self._start_ranks(generation, service.port, common)
 
     def signal(self, number: int) -> None:
