@@ -50,6 +50,13 @@ test: lint verify $(SENTENCES) ## Everything that CI checks: lint, types, layers
 unit: $(READY) ## The unit tests alone (seconds)
 	@$(PYTEST) tests/unit
 
+SEED ?= $(shell date +%s)
+MINUTES ?= 10
+
+.PHONY: fuzz
+fuzz: $(READY) ## Misfortune of every kind for the parameter server, MINUTES=10 long; SEED repeats a run
+	@PYTHONPATH=operator:images/worker:tests $(BIN)/python tests/support/psfuzz.py $(SEED) $(MINUTES)
+
 .PHONY: lint
 lint: $(READY) ## Style, types and the import rules
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
