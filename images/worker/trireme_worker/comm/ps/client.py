@@ -11,7 +11,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +73,14 @@ class Registered:
     """Of each range, the last push."""
     pushing: dict[int, Request] = field(default_factory=dict)
     """Of each range, the push that is not answered yet: at most one."""
+
+    def numbered(self, index: int) -> Callable[[int], None]:
+        """Takes the number of a range's last push from an answer."""
+
+        def answered(number: int) -> None:
+            self.numbers[index] = number
+
+        return answered
 
 
 class Client:
@@ -188,6 +196,24 @@ class Client:
     def pushes(self, key: str) -> int:
         """Pushes of this worker, its predecessors' included, that every range has."""
         return min(self._get(key).numbers)
+
+    def resume(self, tables: Mapping[str, Tensors]) -> int:
+        """Pulls several tables, by their keys, as they were after one and the same push of this worker.
+
+        A predecessor that died in the middle of a step left some ranges with its push and some without. In Sync the
+        servers still have the values before that step: the caller takes it again, from the same values, and its pushes
+        count where they are missing. Returns how many pushes of this worker all ranges have.
+        """
+        low = min(self.pushes(key) for key in tables)
+        operations = []
+        for key, out in tables.items():
+            registered = self._get(key)
+            registered.numbers[:] = [min(number, low) for number in registered.numbers]
+            incoming = self._fit(registered, out)
+            operations.append(self._run(registered, Kind.PULL, incoming=incoming, resumes=True))
+        for operation in operations:
+            operation.wait()
+        return min(self.pushes(key) for key in tables)
 
     # Rows
 
@@ -310,11 +336,7 @@ class Client:
         table = registered.table
         operation = Operation(len(table.ranges))
         for index in range(len(table.ranges)):
-
-            def answered(number: int, index: int = index) -> None:
-                registered.numbers[index] = number
-
-            self._courier.send(Request(table, index, Kind.CLOCK, operation, answered=answered))
+            self._courier.send(Request(table, index, Kind.CLOCK, operation, answered=registered.numbered(index)))
         operation.wait()
 
     def _ask_all(self, header: Header, meta: bytes = b"") -> list[Reply]:
@@ -335,6 +357,7 @@ class Client:
         outgoing: Sequence[Tensor] = (),
         incoming: Sequence[Tensor] = (),
         rate: float | None = None,
+        resumes: bool = False,
     ) -> Operation:
         """One request for each range (all by default)."""
         table = registered.table
@@ -355,6 +378,8 @@ class Client:
                 self._take_turn(registered, request)
             part = table.ranges[index]
             request.number = registered.numbers[index]
+            if resumes:
+                request.flags, request.answered = frame.RESUMES, registered.numbered(index)
             request.body = out.outgoing(outgoing, part) if outgoing else ()
             request.into = back.incoming(incoming, part) if incoming else ()
             if request.pushes and table.filters:
