@@ -46,7 +46,8 @@ def agent(board: Board) -> Iterator[str]:
             self.send_response(200 if right else 401)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(BrokenPipeError):  # a client that is shut down does not wait for its view
+                self.wfile.write(body)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)

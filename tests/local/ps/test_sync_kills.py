@@ -27,7 +27,7 @@ def alone() -> torch.Tensor:
 
 def live(group: Group, rank: int, misfortune: dict[int, str]) -> torch.Tensor:
     """A worker's script, from its start; a killed worker's successor runs it again from the servers' clock."""
-    client = group.client(rank)
+    client = group.client(rank, assembly_seconds=1.0)
     client.register("w", torch.zeros(LENGTH), function=FUNCTION)
     values = torch.empty(LENGTH)
     client.resume({"w": values})

@@ -11,14 +11,13 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from trireme_worker.comm.ps import frame, memory
+from trireme_worker.comm.ps import frame, memory, rowparts
 from trireme_worker.comm.ps.channel import Reply
 from trireme_worker.comm.ps.connections import Connections
 from trireme_worker.comm.ps.consistency import Consistency
@@ -30,9 +29,12 @@ from trireme_worker.comm.ps.greeting import Caller
 from trireme_worker.comm.ps.memory import Layout, Staging
 from trireme_worker.comm.ps.operation import Operation, Request
 from trireme_worker.comm.ps.partition import Range
+from trireme_worker.comm.ps.registered import Registered
+from trireme_worker.comm.ps.rowparts import RowsPart
 from trireme_worker.comm.ps.sieve import Sieve
 from trireme_worker.comm.ps.table import Table
 from trireme_worker.comm.ps.view import Directory, Watch
+from trireme_worker.comm.ps.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -43,44 +45,6 @@ TURN_SECONDS = 0.5
 """How often a push that waits for its predecessor looks whether that has failed."""
 
 Tensors = Tensor | Sequence[Tensor]
-
-
-@dataclass(frozen=True)
-class Worker:
-    """Who a client is."""
-
-    rank: int
-    size: int
-    token: bytes
-    backups: int = 0
-    generation: int = 0
-    patience_seconds: float = 300.0
-    """How long a request may find no server before it fails."""
-    assembly_seconds: float = 60.0
-    """How long to wait, at the start, for the desired number of servers."""
-
-
-@dataclass(eq=False)
-class Registered:
-    """A table as this worker uses it."""
-
-    table: Table
-    layout: Layout
-    outgoing: Staging
-    incoming: Staging
-    sieve: Sieve
-    numbers: list[int] = field(default_factory=list)
-    """Of each range, the last push."""
-    pushing: dict[int, Request] = field(default_factory=dict)
-    """Of each range, the push that is not answered yet: at most one."""
-
-    def numbered(self, index: int) -> Callable[[int], None]:
-        """Takes the number of a range's last push from an answer."""
-
-        def answered(number: int) -> None:
-            self.numbers[index] = number
-
-        return answered
 
 
 class Client:
@@ -223,7 +187,7 @@ class Client:
         It counts as a push of the whole table, whose other rows stay as they are. Returns a timestamp.
         """
         registered = self._get(key)
-        parts = _split(registered.table, self._rows(registered, rows, values.shape), values)
+        parts = rowparts.split(registered.table, self._rows(registered, rows, values.shape), values)
         return self._stamp(self._run_rows(registered, Kind.PUSH, parts, rate))
 
     def pull_rows(self, key: str, rows: Tensor, out: Tensor | None = None) -> Tensor:
@@ -232,7 +196,7 @@ class Client:
         shape = (len(rows), registered.table.row)
         target = torch.empty(shape) if out is None else out
         rows = self._rows(registered, rows, target.shape)
-        parts = [part for part in _split(registered.table, rows, torch.empty(shape)) if len(part.rows)]
+        parts = [part for part in rowparts.split(registered.table, rows, torch.empty(shape)) if len(part.rows)]
         operation = self._run_rows(registered, Kind.PULL, parts, None)
         operation.wait()
         for part in parts:
@@ -422,36 +386,6 @@ class Client:
             registered.pushing[index] = request
             registered.numbers[index] += 1
         request.answered = answered
-
-
-@dataclass(frozen=True)
-class RowsPart:
-    """The rows of one range."""
-
-    index: int
-    rows: Tensor
-    """Within the range, int64."""
-    places: Tensor
-    """Where they stand in what the user gave."""
-    values: Tensor
-
-
-def _split(table: Table, rows: Tensor, values: Tensor) -> list[RowsPart]:
-    """By ranges, each once, those without rows too."""
-    order = torch.argsort(rows, stable=True)
-    ordered = rows[order]
-    values = values.detach().to("cpu", torch.float32)
-    bounds = torch.tensor([part.start // table.row for part in table.ranges] + [table.length // table.row])
-    cuts = torch.searchsorted(ordered, bounds).tolist()
-    return [
-        RowsPart(
-            index,
-            (ordered[cuts[index] : cuts[index + 1]] - bounds[index]).contiguous(),
-            order[cuts[index] : cuts[index + 1]],
-            values[order[cuts[index] : cuts[index + 1]]].contiguous(),
-        )
-        for index in range(len(table.ranges))
-    ]
 
 
 def _tensors(like: Tensors | Sequence[int]) -> list[Tensor]:
