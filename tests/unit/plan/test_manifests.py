@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.jobs import UID, VALID, in_pod, in_trainer, job, parameter_server, with_value
+from support.jobs import TRAINER, UID, VALID, in_pod, in_trainer, job, parameter_server, with_value
 from trireme.contract.environ import PodEnvironment
 from trireme.plan import manifests
 from trireme.plan.confinement import RESTRICTED
