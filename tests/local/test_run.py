@@ -28,9 +28,10 @@ class Desk:
     home: Path
 
     def job(self, *command: str, **worker: Any) -> str:
-        """Writes a job whose trainer runs `command`; returns its path."""
+        """Writes a job whose trainer runs `command`, without restarts unless it says so; returns its path."""
         container = {"name": "trainer", "image": "img", "command": list(command), **worker.pop("container", {})}
-        spec = {"worker": {"template": {"spec": {"containers": [container]}}, **worker}}
+        restart = worker.pop("restart", {"limit": 0})
+        spec = {"worker": {"template": {"spec": {"containers": [container]}}, **worker}, "restart": restart}
         document = {
             "apiVersion": "trireme.dev/v1alpha1",
             "kind": "TrainingJob",
@@ -138,6 +139,29 @@ def test_a_script_that_raises_names_its_rank(desk: Desk) -> None:
     assert (failure["pod"], failure["rank"], failure["exitCode"]) == ("j-worker-1", 1, 1)
     assert failure["logTail"][-1] == "ValueError: boom"
     assert "Failed: worker-1, rank 1: exit code 1" in err
+
+
+ONCE = """
+import os, pathlib, signal
+mark = pathlib.Path(os.environ["MARK"])
+if os.environ["RANK"] == "1" and not mark.exists():
+    mark.touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_rank_that_is_killed_is_restarted_and_counted_once(desk: Desk) -> None:
+    container = {"env": [{"name": "MARK", "value": str(desk.home / "killed")}]}
+    job = desk.job("python3", "-c", ONCE, replicas=2, container=container, restart={"limit": 1})
+    code, out, err = desk("run", job, "-o", "json")
+    assert code == 0, err
+    status = json.loads(out)["status"]
+    counted = {key: status.get(key) for key in ("phase", "attempt", "restarts", "disruptions")}
+    assert counted == {"phase": "Succeeded", "attempt": 1, "restarts": 1, "disruptions": 0}
+    failure = status["failure"]
+    assert (failure["pod"], failure["rank"], failure["signal"]) == ("j-worker-1", 1, "SIGKILL")
+    assert "Restarting 1/1: worker-1, rank 1: ended by SIGKILL" in err
+    assert status["message"].endswith(", 1 restart")
 
 
 def test_one_rank_that_exits_1_fails_the_job_in_which_another_exits_0(desk: Desk) -> None:

@@ -58,6 +58,7 @@ ROWS = {
     ),
     "wrong architecture": (ended(1, "ContainerCannotRun", "exec format error"), Action.FAIL),
     "a device that was not ready": (ended(128, "StartError", "nvidia-container-cli: initialization"), Action.RETRY),
+    "what the pocket cannot do": (pod("PocketUnsupported", "probes are not run"), Action.FAIL),
     "deadline of the template": (pod("DeadlineExceeded"), Action.FAIL),
     "more disk than its limit": (pod("Evicted", "ephemeral local storage usage exceeds the total limit"), Action.RETRY),
     "pressure on the node": (pod("Evicted", "low on memory", "TerminationByKubelet"), Action.DISRUPTION),

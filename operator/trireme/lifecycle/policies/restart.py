@@ -36,7 +36,7 @@ REJECTED_PREFIX = "OutOf"
 """Before the name of any resource: `OutOfnvidia.com/gpu`."""
 HOPELESS = frozenset(
     exits.describe(code).reason for code in range(256) if exits.describe(code).kind is exits.Kind.CONFIGURATION
-) | {"DeadlineExceeded"}
+) | {"DeadlineExceeded", exits.POD_UNSUPPORTED}
 """`DeadlineExceeded`: activeDeadlineSeconds of the pod template."""
 NOT_STARTED = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
 NOT_IN_THE_IMAGE = ("executable file not found", "no such file or directory", "permission denied", "exec format error")
