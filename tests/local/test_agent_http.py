@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 from trireme.contract import codec, wire
 from trireme_worker.client import Client, Unreachable
-from trireme_worker.coordinator import Terms
 from trireme_worker.link import Link, Lost
 from trireme_worker.local import LocalService
+from trireme_worker.membership import Terms
 from trireme_worker.rendezvous import Rendezvous
 from trireme_worker.server import Refused, Request, Response, Server
 from trireme_worker.service import CoordinatorService
