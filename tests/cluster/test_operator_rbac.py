@@ -95,7 +95,7 @@ async def test_what_is_shipped_is_enough(operator: Operator, client: Client, nam
             await phase(client, namespace, "Running")
             await end_all(client, namespace, {"digits-worker-1": {}}, code=3)
             await phase(client, namespace, "Failed")
-            await announced(client, namespace, "Launched", "Failed")
+            await announced(client, namespace, "Running", "Failed")
             await until(client, TRAINING_JOBS, namespace, lambda jobs: not jobs)
     assert forbidden.lines == []
 

@@ -29,7 +29,7 @@ from trireme.pocket.scheduler import Scheduler
 Object = dict[str, Any]
 Condition = Callable[[Object], bool]
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 GPU = "nvidia.com/gpu"
 KUBELET_WRITES = frozenset({"pods/status", "pods/binding", "events"})
 
@@ -191,6 +191,15 @@ async def test_how_a_pod_ends(pocket: Pocket, script: str, phase: str, end: Obje
 async def test_a_command_that_cannot_be_executed(pocket: Pocket, container: Object, message: str) -> None:
     result = await pocket.run(pod(container=container))
     assert ended(result) == {"exitCode": 128, "reason": "StartError", "message": message}
+
+
+async def test_no_signal_that_the_kubelets_parent_ignores_is_ignored_in_a_container(pocket: Pocket) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        await pocket.run(pod("grep SigIgn /proc/self/status"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert int((await pocket.logs("p")).split()[1], 16) == 0
 
 
 async def test_the_last_lines_stand_in_for_a_missing_message(pocket: Pocket) -> None:

@@ -138,7 +138,7 @@ class LocalRanks:
         chosen = {key: base[key] for key in environ.INTERFACE_KEYS if base.get(key)}
         self._ranks = {str(place.rank): place.rank for place in mine}
         ranks = list(self._ranks.values())
-        self._pod.output.say(f"generation {generation.number}: {len(members)} pods, ranks {ranks} here")
+        self._pod.output.say(f"generation {generation.number}: ranks {ranks} of {mine[0].size} here")
         self._active = len(mine)
         self._processes.start(
             self._pod.command,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from trireme.cli.errors import FAILED, INTERRUPTED, JobFailed, NotTried, invalid
 from trireme.cli.files import JOB_FILE, JobFile, read
 from trireme.cli.output import emit
 from trireme.cli.ranks import trainer_container
+from trireme.cli.signals import on_stop
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import TRAINING_JOBS, of_object
@@ -82,7 +82,7 @@ class NotFinished(Exception):
 
 async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, limit: float | None) -> dict[str, Any]:
     """Returns the finished job. Raises NotFinished."""
-    stop_on_sigterm()
+    on_stop(cancelling())
     with tempfile.TemporaryDirectory(prefix="trireme-") as folder, Display(console) as display:
         async with PocketCluster(Path(folder), gpus=gpus) as cluster, cluster.client() as client:
             namespace = content.job["metadata"].get("namespace", "default")
@@ -105,11 +105,16 @@ async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, lim
     return job
 
 
-def stop_on_sigterm() -> None:
-    """SIGTERM ends the command as Ctrl-C does: by cancelling it, so that everything is cleaned up."""
+def cancelling() -> Callable[[], None]:
+    """Cancels the running task when it is called first: Ctrl-C pressed again does not disturb the cleaning up."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+    def cancel() -> None:
+        if not task.cancelling():
+            task.cancel()
+
+    return cancel
 
 
 async def states(client: Client, job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:

@@ -13,7 +13,6 @@ from trireme.spec.status import Condition, JobStatus
 
 NORMAL = "Normal"
 WARNING = "Warning"
-LAUNCHED = "Launched"
 INVALID_SPEC = "InvalidSpec"
 UNTOLD = frozenset({"Pending", conditions.RESTARTING})
 """Phases that are told by their reasons."""
@@ -33,13 +32,8 @@ class Announcement:
 
 def announcements(before: JobStatus, after: JobStatus) -> tuple[Announcement, ...]:
     """In the order in which they happened; empty when nothing is new that a reader of Events would want to know."""
-    news = _launched, _trouble, _restart, _phase
+    news = _trouble, _restart, _phase
     return tuple(each for part in news for each in part(before, after))
-
-
-def _launched(before: JobStatus, after: JobStatus) -> Iterator[Announcement]:
-    if before.start_time is None and not before.workers.active and after.workers.active:
-        yield Announcement(NORMAL, LAUNCHED, f"{after.workers.active}/{after.workers.desired} pods are created")
 
 
 def _trouble(before: JobStatus, after: JobStatus) -> Iterator[Announcement]:
