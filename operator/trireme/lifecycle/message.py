@@ -110,7 +110,19 @@ def running(observed: Observed, desired: int) -> str:
         return f"{pods}; no progress is known: the coordinator does not answer the operator"
     if observed.report is not None and observed.report.missing:
         return f"Running: waiting for {', '.join(observed.report.missing)} to join"
+    if observed.report is not None and observed.report.stragglers:
+        return f"{pods}; {slow_rank(observed.report.stragglers)}"
     return pods
+
+
+def slow_rank(stragglers: Sequence[wire.Straggler]) -> str:
+    """`rank 3 is slow: 0.5 steps/s, the median is 2`; of several the slowest."""
+    slowest = min(stragglers, key=lambda each: each.steps_per_second)
+    more = f", and {len(stragglers) - 1} more" if len(stragglers) > 1 else ""
+    return (
+        f"rank {slowest.rank} is slow: {slowest.steps_per_second:.2g} steps/s, "
+        f"the median is {slowest.median:.2g}{more}"
+    )  # fmt: skip
 
 
 def tries(status: JobStatus) -> str:

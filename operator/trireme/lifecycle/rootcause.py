@@ -98,7 +98,8 @@ def _weight(code: int, failure: wire.Failure) -> int:
     if kind is exits.Kind.COLLATERAL:
         return 2
     text = "\n".join((failure.message, *failure.log_tail))
-    lost = code == exits.ABORTED or (kind is exits.Kind.ERROR and any(each in text for each in PEER_LOST))
+    said = kind is exits.Kind.ERROR and code != exits.HUNG and any(each in text for each in PEER_LOST)
+    lost = said or code == exits.ABORTED
     return int(lost or kind is exits.Kind.INFRASTRUCTURE)
 
 

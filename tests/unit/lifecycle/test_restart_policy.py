@@ -12,9 +12,10 @@ from trireme.lifecycle.rootcause import root_cause
 SCENE = Scene()
 
 
-def said(code: int, message: str = "", reason: str = "") -> Pod:
+def said(code: int, message: str = "", tail: str = "") -> Pod:
     """A pod whose agent left its last word."""
-    failure = wire.Failure("worker", 0, code, reason or exits.describe(code).reason, message, NOW.timestamp(), rank=0)
+    reason = exits.describe(code).reason
+    failure = wire.Failure("worker", 0, code, reason, message, NOW.timestamp(), rank=0, log_tail=(tail,))
     word = wire.termination_message(wire.Termination(code, failure=failure))
     return SCENE.failed(0, Terminated(code, "Error", message=word))
 
@@ -43,7 +44,7 @@ ROWS = {
     "SIGTERM of its own": (said(143), Action.RETRY),
     "killed with its agent": (ended(137), Action.RETRY),
     "out of memory": (ended(137, "OOMKilled"), Action.RETRY),
-    "hung": (said(137, "no step for 60s", "Hung"), Action.RETRY),
+    "hung": (said(exits.HUNG, "no step for 60s", tail="Connection closed by peer"), Action.RETRY),
     "missing peers": (said(exits.PEER_MISSING), Action.RETRY),
     "peer failed, nobody knows which": (said(exits.PEER_FAILED), Action.RETRY),
     "coordinator lost": (said(exits.COORDINATOR_LOST), Action.RETRY),
