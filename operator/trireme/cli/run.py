@@ -102,6 +102,9 @@ async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, lim
             except TimeoutError:
                 where = job.get("status", {}).get("message", "nothing was said of it yet")
                 raise NotFinished(f"the job has not finished within {limit:g}s: {where}") from None
+            finally:
+                if followers:
+                    await followers.stop()
     return job
 
 
@@ -170,6 +173,13 @@ class Followers:
                 task.cancel()
             if late:
                 self._display.log(f"trireme: the rest of {len(late)} long logs is not shown")
+
+    async def stop(self) -> None:
+        """While the client can still be used: a follower does not bear that it is closed."""
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
 
     async def _copy(self, namespace: str, pod: str, container: str | None) -> None:
         rest = b""

@@ -22,10 +22,12 @@ LABEL_KEY = rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$
 DOMAIN_PATH = rf"^{_SUBDOMAIN}/[-A-Za-z0-9._/]+$"
 SECONDS_MAX = 10 * 365 * 86_400
 ExitCode = Annotated[int, Field(ge=1, le=255)]
+ABSOLUTE_PATH = r"^(/([^/.]|\.[^/.]|\.\.[^/])[^/]*)+$"
 FORMS = {
     OBJECT_NAME: "be lower case letters, digits, `-` and `.`",
     LABEL_KEY: "be the key of a label",
     DOMAIN_PATH: "be written as domain/name",
+    ABSOLUTE_PATH: "be an absolute path without `.`, `..` and empty parts",
 }
 """What a value of each pattern must do, in words."""
 
@@ -288,8 +290,8 @@ class Deadlines(Model):
         Field(
             ge=1,
             le=SECONDS_MAX,
-            description="Until all pods run. A job whose pods have nodes and do not start then fails. One of which "
-            "only some have nodes gives them back and tries again; without this field after 300 s.",
+            description="How long pods may have nodes without the job running. If all have one and do not start, the "
+            "job then fails. If only some have one, they are given back and tried again; by default after 300 s.",
         ),
     ] = None
     active_seconds: Annotated[
@@ -309,6 +311,29 @@ class Deadlines(Model):
             description="Longest time between two reported steps, once there was one; a job that hangs is restarted.",
         ),
     ] = None
+
+
+class Checkpoint(Model):
+    """Where trireme_worker.checkpoint saves the training, and takes it up again."""
+
+    directory: Annotated[
+        str,
+        Field(
+            min_length=2,
+            max_length=1024,
+            pattern=ABSOLUTE_PATH,
+            description="In a volume that the template mounts into the trainer and all pods of the job share; of this "
+            "job alone.",
+        ),
+    ]
+    grace_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=86_400,
+            description="Between SIGTERM and SIGKILL for the processes, to save. The pod's grace period is 5 s more.",
+        ),
+    ] = 60
 
 
 class Network(Model):
@@ -388,6 +413,7 @@ class JobSpec(Model):
     restart: Restart = Restart()
     deadlines: Deadlines = Deadlines()
     cleanup: Cleanup = Cleanup()
+    checkpoint: Checkpoint | None = None
     network: Network = Network()
     scheduling: Scheduling = Scheduling()
     suspend: Annotated[
