@@ -155,6 +155,13 @@ def test_who_waits_in_vain_for_a_successor_says_for_whom(job):
     assert first.termination.failure.message == "worker-1 never joined within 1 s"
 
 
+def test_who_never_hears_of_another_coordinator_gives_up(job):
+    first, second = start(job, replicas=2, patience="Patience(successor_seconds=1)")
+    first.process.kill()
+    first.wait()
+    assert second.wait().code == exits.COORDINATOR_LOST
+
+
 HANGS = """
 import os, sys, time, trireme_worker
 rank, generation = int(os.environ["RANK"]), os.environ["TRIREME_GENERATION"]

@@ -51,9 +51,11 @@ class Patience:
     """How long what may be missing."""
 
     silence_seconds: float = wire.SILENCE_SECONDS
-    lost_seconds: float = 300.0
-    """For the coordinator to answer again, once the pod has joined: another worker 0 may have to be made, on another
-    node. A pod that is cut off from all others gives up no sooner."""
+    lost_seconds: float = 4 * wire.SILENCE_SECONDS
+    """For the coordinator to answer again, once the pod has joined."""
+    successor_seconds: float = 300.0
+    """The same where lost pods are replaced: another worker 0 may have to be made, on another node. A pod that is cut
+    off from all others gives up no sooner."""
 
 
 PATIENCE = Patience()
@@ -99,7 +101,8 @@ class Agent:
         self._speaker = Speaker(env.role, env.index)
         self._client = Client(*self._coordinator_at, token)
         self._link = Link(self._client)
-        self._member = Member(env, self._link, patience.lost_seconds)
+        self._lost_seconds = patience.successor_seconds if self._restarts else patience.lost_seconds
+        self._member = Member(env, self._link, self._lost_seconds)
         self._news = asyncio.Event()
         self._ranks = LocalRanks(pod, self._news.set)
         self._local = LocalService(env.slots + env.shards, self._ranks.reported, self._view)
@@ -178,7 +181,7 @@ class Agent:
         self._generation = joined.generation.number
         if self._local.rendezvous is not None:
             self._local.rendezvous.close()
-        self._local.rendezvous = Rendezvous(self._link, self._generation, self._patience.lost_seconds)
+        self._local.rendezvous = Rendezvous(self._link, self._generation, self._lost_seconds)
         self._ranks.start(joined.generation, self._local, done=joined.done)
 
     async def _attend(self) -> Termination | _Again:
@@ -272,7 +275,7 @@ class Agent:
         """Of the parameter server; who asks, or serves, is a process of this pod."""
         target = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
         held = wire.JOIN_POLL_SECONDS if request.method == "GET" else 0.0
-        patience = self._patience.lost_seconds
+        patience = self._lost_seconds
         return await self._link.ask(request.method, target, request.body, hold_seconds=held, patience_seconds=patience)
 
     def _handle_signals(self) -> None:

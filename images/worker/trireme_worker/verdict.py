@@ -21,6 +21,7 @@ CONNECTION_ERRORS = (
     "HorovodInternalError",
     "Connection closed by peer",
     "Connection reset by peer",
+    "Broken pipe",
     "DistNetworkError",
     "DistBackendError",
     "Socket closed",

@@ -76,3 +76,4 @@ class Chain:
     def _alive(self) -> list[Channel]:
         with self._lock:
             return [link for link in self._links.values() if link.alive]
+

@@ -175,7 +175,9 @@ class Client:
         self, key: str, tensors: Sequence[Tensor], out: Sequence[Tensor], indices: Sequence[int], rate: float | None
     ) -> int:
         registered = self._get(key)
-        return self._stamp(self._run(registered, Kind.PUSH_PULL, indices, outgoing=tensors, incoming=out, rate=rate))
+        return self._stamp(
+            self._run(registered, Kind.PUSH_PULL, indices, outgoing=tensors, incoming=out, rate=rate)
+        )
 
     def ranges(self, key: str) -> Sequence[Range]:
         """How a table is cut."""
@@ -363,7 +365,9 @@ class Client:
             self._courier.send(request)
         return operation
 
-    def _run_rows(self, registered: Registered, kind: Kind, parts: Sequence[RowsPart], rate: float | None) -> Operation:
+    def _run_rows(
+        self, registered: Registered, kind: Kind, parts: Sequence[RowsPart], rate: float | None
+    ) -> Operation:
         operation = Operation(len(parts))
         for part in parts:
             request = Request(registered.table, part.index, kind, operation, rate=rate, flags=frame.ROWS)

@@ -361,3 +361,5 @@ def _giver(slot: Slot, values: Tensor) -> Callable[[], None]:
 
 def _nothing() -> None:
     pass
+
+

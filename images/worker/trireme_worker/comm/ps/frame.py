@@ -17,9 +17,7 @@ from enum import IntEnum
 from trireme_worker.comm.ps.errors import BadFrame
 
 if sys.byteorder != "little":
-    raise ImportError(
-        "the parameter server's tensors travel as little-endian machines hold them; this one is big-endian"
-    )
+    raise ImportError("the parameter server's tensors travel as little-endian machines hold them; this one is big-endian")
 
 MAGIC = b"3R"
 VERSION = 1
