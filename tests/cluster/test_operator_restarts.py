@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster.api import Api
 from support.operating import Operator, announced, end_all, job, phase, pods, run_all, told, until
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import NODES, PODS, TRAINING_JOBS
 from trireme.controller.settings import Settings
-from trireme.lifecycle.policies import nodes
+from trireme.lifecycle.policies import nodes, placement
 
 Object = dict[str, Any]
 
@@ -39,7 +40,7 @@ async def successor(client: Client, namespace: str, name: str, number: int) -> d
 
 async def started(client: Client, namespace: str, made: Object) -> dict[str, Object]:
     await client.create(TRAINING_JOBS, namespace, made)
-    found = await pods(client, namespace, len(made["spec"]["worker"]) and made["spec"]["worker"]["replicas"])
+    found = await pods(client, namespace, made["spec"]["worker"]["replicas"])
     await run_all(client, namespace, found)
     await phase(client, namespace, "Running")
     return found
@@ -130,6 +131,35 @@ async def test_a_pod_whose_node_is_lost_is_let_go_and_replaced(
     finally:
         await forget(client, node)
     assert (back["status"]["restarts"], back["status"]["disruptions"]) == (0, 1)
+
+
+async def test_a_job_with_half_of_its_pods_gives_them_back_and_comes_again(
+    operator: Operator, client: Client, api: Api, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placement, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(placement, "PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(placement, "PAUSE_SPREAD_SECONDS", 1.0)
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, job())
+        first = await pods(client, namespace, 2)
+        target = {"target": {"kind": "Node", "name": "n1"}, "metadata": {"name": "digits-worker-0"}}
+        path = f"/api/v1/namespaces/{namespace}/pods/digits-worker-0/binding"
+        assert (await api("POST", path, target)).code == 201
+        await run_all(client, namespace, {"digits-worker-0": {}})
+        nowhere = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"}
+        status = {"status": {"conditions": [nowhere]}}
+        await client.patch(PODS, namespace, "digits-worker-1", status, subresource="status")
+        await told(client, namespace, "Pending: 1/2 pods had nodes and the others found none: given back")
+        await client.delete(PODS, namespace, "digits-worker-0", grace_seconds=0)  # as its kubelet would
+        old = {pod["metadata"]["uid"] for pod in first.values()}
+        again = await until(
+            client, PODS, namespace, lambda now: len({pod["metadata"]["uid"] for pod in now.values()} - old) == 2
+        )
+        await run_all(client, namespace, again)
+        back = await phase(client, namespace, "Running")
+        events = await announced(client, namespace, "PodsGivenBack")
+    assert (back["status"]["attempt"], back["status"]["restarts"]) == (0, 0)
+    assert events["PodsGivenBack"]["type"] == "Warning"
 
 
 async def forget(client: Client, node: str) -> None:
