@@ -8,7 +8,6 @@ a generation: a rank's failure is reported, and the answer says whose failure it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -40,6 +39,8 @@ FORWARDED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS = 1.0
 """For ranks to end when a peer has failed: what they compute together cannot succeed any more."""
+CANCEL_SECONDS = 0.1
+"""Between two tries to cancel what waits."""
 PARTING_SECONDS = 1.0
 """For the other pods to hear of a failure from a coordinator that goes; who does not is told by its successor."""
 
@@ -265,8 +266,7 @@ class Agent:
             await _first(others, self._told_to_stop)
             return
         seconds = PARTING_SECONDS if brief else environ.AGENT_SECONDS - member.GOODBYE_SECONDS
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(others, seconds)
+        await _first(others, asyncio.ensure_future(asyncio.sleep(seconds)))
 
     def _failed(self, code: int, message: str) -> Termination:
         return self._speaker.failed(code, message, at=time.time())
@@ -314,5 +314,7 @@ async def _first(work: Coroutine[Any, Any, T], interruption: asyncio.Future[Any]
         await asyncio.wait({task, interruption}, return_when=asyncio.FIRST_COMPLETED)
         return task if task.done() else None
     finally:
-        task.cancel()
+        while not task.done():  # wait_for of Python 3.11 and older may lose a cancellation that comes with its result
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_SECONDS)
         await asyncio.gather(task, return_exceptions=True)
