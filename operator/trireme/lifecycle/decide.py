@@ -87,7 +87,10 @@ def rejected(generation: int, status: JobStatus, errors: tuple[FieldError, ...],
 
 
 def _over(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
-    """Whatever is deleted or edited, a finished job is never run again."""
+    """Whatever is deleted or edited, a finished job is never run again. Its last pods go on their way meanwhile."""
+    for field, role in (("workers", names.ROLE_WORKER), ("servers", names.ROLE_SERVER)):
+        if counted := getattr(status, field):
+            status = status.model_copy(update={field: _left(counted, _counts(plan, observed, role))})
     left = deadline.ttl_left(plan.job.spec, status, now)
     return Decision(
         status,
@@ -210,6 +213,12 @@ def _counts(plan: Plan, observed: Observed, role: str) -> ReplicaCounts:
         succeeded=count(observed.succeeded),
         failed=count(observed.failed),
     )
+
+
+def _left(counted: ReplicaCounts, now: ReplicaCounts) -> ReplicaCounts:
+    """How pods ended is not forgotten when they are deleted."""
+    ended = {"succeeded": max(counted.succeeded, now.succeeded), "failed": max(counted.failed, now.failed)}
+    return counted.model_copy(update={"ready": now.ready, "active": now.active, **ended})
 
 
 def _started(status: JobStatus, now: datetime) -> JobStatus:

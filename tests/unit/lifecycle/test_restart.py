@@ -285,7 +285,8 @@ def test_a_finished_job_stays_finished() -> None:
     scene = Scene(restart={"limit": 0})
     status = scene.step(scene.started(), scene.running(0), broken(scene)).status
     generous = Scene(restart={"limit": 9})
-    assert generous.step(status, at=99) == Decision(status)
+    gone = status.workers.model_copy(update={"ready": 0, "active": 0})
+    assert generous.step(status, at=99) == Decision(status.model_copy(update={"workers": gone}))
 
 
 def test_after_an_upgrade_the_next_restart_replaces_all_pods() -> None:
