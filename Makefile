@@ -7,6 +7,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SENTENCES := $(VENV)/share/trireme/film-sentences.tsv
 JOB ?= manifests/examples/digits-horovod.yaml
 PYTEST ?= $(BIN)/pytest
 
@@ -29,15 +30,20 @@ $(READY): pyproject.toml images/worker/build_horovod.py
 	@wheel=$$($(BIN)/python images/worker/build_horovod.py) && $(BIN)/python -m pip install --quiet --no-deps "$$wheel"
 	@touch $@
 
+$(SENTENCES): images/worker/fetch_sentences.py | $(READY)
+	@echo "set-up: the sentences of the text examples"
+	@$(BIN)/python images/worker/fetch_sentences.py
+	@touch $@
+
 .PHONY: setup
-setup: $(READY) ## Virtual environment with everything: torch, Horovod, the tools
+setup: $(READY) $(SENTENCES) ## Virtual environment with everything: torch, Horovod, the tools
 
 .PHONY: run
-run: $(READY) ## Train JOB (default: the Horovod digits example) on the pocket cluster
+run: $(READY) $(SENTENCES) ## Train JOB (default: the Horovod digits example) on the pocket cluster
 	@$(BIN)/trireme run $(JOB)
 
 .PHONY: test
-test: lint verify ## Everything that CI checks: lint, types, layers, generated files, all tests
+test: lint verify $(SENTENCES) ## Everything that CI checks: lint, types, layers, generated files, all tests
 	@$(PYTEST) tests -n 2 --dist worksteal
 
 .PHONY: unit

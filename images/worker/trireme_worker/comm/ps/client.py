@@ -1,0 +1,407 @@
+"""A worker's end: tables, push and pull.
+
+Pushes and pulls go out range by range, all under way at once, and land where they belong. What is pushed must not be
+changed, and what is pulled into must not be read, before `wait` has returned (as MPI_Isend and MPI_Irecv).
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+import torch
+from torch import Tensor
+
+from trireme_worker.comm.ps import frame, memory
+from trireme_worker.comm.ps.channel import Reply
+from trireme_worker.comm.ps.connections import Connections
+from trireme_worker.comm.ps.consistency import Consistency
+from trireme_worker.comm.ps.courier import Courier
+from trireme_worker.comm.ps.errors import Lost, ParameterServerError
+from trireme_worker.comm.ps.frame import Header, Kind
+from trireme_worker.comm.ps.greeting import Caller
+from trireme_worker.comm.ps.memory import Layout, Staging
+from trireme_worker.comm.ps.operation import Operation, Request
+from trireme_worker.comm.ps.table import Table
+from trireme_worker.comm.ps.view import Directory, Watch
+
+log = logging.getLogger(__name__)
+
+BARRIER = "trireme.barrier"
+"""A table of one element in Sync: a push of it is answered when everybody has pushed."""
+
+TURN_SECONDS = 0.5
+"""How often a push that waits for its predecessor looks whether that has failed."""
+
+Tensors = Union[Tensor, Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Who a client is."""
+
+    rank: int
+    size: int
+    token: bytes
+    backups: int = 0
+    generation: int = 0
+    patience_seconds: float = 300.0
+    """How long a request may find no server before it fails."""
+    assembly_seconds: float = 60.0
+    """How long to wait, at the start, for the desired number of servers."""
+
+
+@dataclass(eq=False)
+class Registered:
+    """A table as this worker uses it."""
+
+    table: Table
+    layout: Layout
+    outgoing: Staging
+    incoming: Staging
+    numbers: list[int] = field(default_factory=list)
+    """Of each range, the last push."""
+    pushing: dict[int, Request] = field(default_factory=dict)
+    """Of each range, the push that is not answered yet: at most one."""
+
+
+class Client:
+    def __init__(self, worker: Worker, directory: Directory) -> None:
+        """Waits for the servers. Raises ParameterServerError when there are none."""
+        self.rank, self.size = worker.rank, worker.size
+        self._lock = threading.Condition()
+        self._tables: dict[str, Registered] = {}
+        self._operations: dict[int, Operation] = {}
+        self._timestamps = itertools.count(1)
+        caller = Caller("worker", worker.rank, secrets.token_hex(8), worker.size, worker.generation)
+        self._watch = Watch(directory, worker.backups)
+        self._connections = Connections(worker.token, caller, self._registered_tables)
+        placement = self._watch.complete(worker.assembly_seconds)
+        if not placement.view.servers:
+            self._watch.close()
+            raise ParameterServerError(
+                f"no parameter server has come up within {worker.assembly_seconds:g} s: are the server pods running?"
+            )
+        self._courier = Courier(self._watch, self._connections, worker.patience_seconds)
+
+    # Tables
+
+    def register(
+        self,
+        key: str,
+        like: Tensors | Sequence[int],
+        *,
+        row: int = 1,
+        function: Mapping[str, Any] | None = None,
+        reduction: str = "mean",
+        filters: Sequence[Mapping[str, Any]] = (),
+        nan: str = "refuse",
+        consistency: str = "",
+        root_rank: int = 0,
+    ) -> None:
+        """Makes a table known to all servers, and its values those of `root_rank` unless the servers have some.
+
+        key: name, the same on all workers. like: a tensor, several that make one table in this order, or a shape
+        (zeros). row: elements of a row, for push_rows and pull_rows. function: what servers do with a push, e.g.
+        {"name": "sgd", "lr": 0.1}; default: add. reduction: "mean" or "sum" of the pushes of a step (Sync). filters:
+        what pushes go through on their way. nan: "refuse" or "pass". consistency: of this table alone.
+
+        Every worker calls it, with the same arguments. Raises ParameterServerError when another worker's differ.
+        """
+        tensors = _tensors(like)
+        layout = Layout([tensor.numel() for tensor in tensors])
+        table = Table(key, layout.length, row, dict(function or {"name": "add"}), reduction, nan,
+                      tuple(dict(each) for each in filters), consistency)  # fmt: skip
+        try:
+            table.check()
+        except ValueError as error:
+            raise ParameterServerError(f"register: {error}") from error
+        registered = Registered(table, layout, Staging(layout), Staging(layout), [0] * len(table.ranges))
+        with self._lock:
+            if key in self._tables:
+                raise ParameterServerError(f"register: table {key!r} is registered already")
+            self._tables[key] = registered
+        self._introduce(table)
+        self._ask_clocks(registered)
+        if self.rank == root_rank:
+            self._run(registered, Kind.INITIALISE, outgoing=tensors).wait()
+
+    # Dense
+
+    def push(self, key: str, tensor: Tensors, *, rate: float | None = None) -> int:
+        """Sends a gradient, shaped as registered. rate: learning rate of this push (schedules). Returns a timestamp."""
+        registered = self._get(key)
+        return self._stamp(self._run(registered, Kind.PUSH, outgoing=self._fit(registered, tensor), rate=rate))
+
+    def pull(self, key: str, out: Tensors | None = None) -> Tensor:
+        """The values, when the consistency allows it; into `out`, shaped as registered, or into a new flat tensor."""
+        registered = self._get(key)
+        target = torch.empty(registered.table.length) if out is None else out
+        self.wait(self.start_pull(key, target))
+        return target if isinstance(target, Tensor) else torch.cat([each.reshape(-1) for each in target])
+
+    def start_pull(self, key: str, out: Tensors) -> int:
+        """The same without waiting. Returns a timestamp."""
+        registered = self._get(key)
+        return self._stamp(self._run(registered, Kind.PULL, incoming=self._fit(registered, out)))
+
+    def push_pull(self, key: str, tensor: Tensors, out: Tensors, *, rate: float | None = None) -> int:
+        """A push that is answered with the new values, in one message a range each way. Returns a timestamp."""
+        registered = self._get(key)
+        outgoing, incoming = self._fit(registered, tensor), self._fit(registered, out)
+        return self._stamp(self._run(registered, Kind.PUSH_PULL, outgoing=outgoing, incoming=incoming, rate=rate))
+
+    def push_ranges(self, key: str, tensors: Sequence[Tensor], indices: Sequence[int], rate: float | None) -> int:
+        """Pushes some ranges of a table. Returns a timestamp."""
+        registered = self._get(key)
+        return self._stamp(self._run(registered, Kind.PUSH, indices, outgoing=tensors, rate=rate))
+
+    # Rows
+
+    def push_rows(self, key: str, rows: Tensor, values: Tensor, *, rate: float | None = None) -> int:
+        """Sends the gradient of some rows: rows int64 [k], values [k, row]. A row may be named twice: the sum counts.
+
+        It counts as a push of the whole table, whose other rows stay as they are. Returns a timestamp.
+        """
+        registered = self._get(key)
+        parts = _split(registered.table, self._rows(registered, rows, values.shape), values)
+        return self._stamp(self._run_rows(registered, Kind.PUSH, parts, rate))
+
+    def pull_rows(self, key: str, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        """The values of some rows: rows int64 [k] -> [k, row]; into `out` if given."""
+        registered = self._get(key)
+        shape = (len(rows), registered.table.row)
+        target = torch.empty(shape) if out is None else out
+        rows = self._rows(registered, rows, target.shape)
+        parts = [part for part in _split(registered.table, rows, torch.empty(shape)) if len(part.rows)]
+        operation = self._run_rows(registered, Kind.PULL, parts, None)
+        operation.wait()
+        for part in parts:
+            target[part.places] = part.values.to(target.device, target.dtype)
+        return target
+
+    # The rest
+
+    def wait(self, timestamp: int, seconds: float | None = None) -> bool:
+        """Until what the timestamp stands for is done. False when that is not so within `seconds`.
+
+        Raises ParameterServerError when it failed.
+        """
+        operation = self._operations.get(timestamp)
+        if operation is None:
+            return True
+        done = operation.wait(seconds)
+        if done:
+            self._operations.pop(timestamp, None)
+        return done
+
+    def set_consistency(self, consistency: str) -> None:
+        """Changes the job's rule while it runs: "Sync", "Bounded:4" or "Async". One worker says it, for all."""
+        Consistency.parse(consistency)
+        self._ask_all(Header(Kind.CONSISTENCY, number=time.time_ns()), consistency.encode())
+
+    def barrier(self) -> None:
+        """Returns when every worker has called it."""
+        if BARRIER not in self._tables:
+            self.register(BARRIER, [1], consistency="Sync", reduction="sum")
+        self.wait(self.push(BARRIER, torch.zeros(1)))
+
+    def checkpoint(self) -> list[str]:
+        """Every server saves what it has, now. Returns the files. Raises ParameterServerError."""
+        return [reply.meta.decode() for reply in self._ask_all(Header(Kind.CHECKPOINT))]
+
+    def shutdown(self) -> None:
+        """Waits for what is under way, says goodbye: nobody waits for this worker any more."""
+        try:
+            for timestamp in list(self._operations):
+                self.wait(timestamp)
+        finally:
+            self.close(goodbye=True)
+
+    def close(self, goodbye: bool = False) -> None:
+        """Ends without waiting."""
+        self._watch.close()
+        self._courier.close()
+        self._connections.close(goodbye)
+
+    # Inside
+
+    def _registered_tables(self) -> list[Table]:
+        with self._lock:
+            return [registered.table for registered in self._tables.values()]
+
+    def _get(self, key: str) -> Registered:
+        try:
+            return self._tables[key]
+        except KeyError:
+            known = ", ".join(sorted(self._tables)) or "none"
+            raise ParameterServerError(f"table {key!r:.100} is not registered (registered: {known:.500})") from None
+
+    def _fit(self, registered: Registered, tensors: Tensors) -> list[Tensor]:
+        """Raises ParameterServerError for tensors that are not shaped as registered."""
+        found = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+        sizes, expected = [tensor.numel() for tensor in found], registered.layout.sizes
+        if sizes != expected and (len(found) != 1 or sizes != [registered.table.length]):
+            raise ParameterServerError(
+                f"table {registered.table.name!r} was registered with {expected} elements, got {sizes}"
+            )
+        return found
+
+    def _rows(self, registered: Registered, rows: Tensor, shape: Sequence[int]) -> Tensor:
+        table = registered.table
+        count = table.length // table.row
+        if rows.dtype != torch.int64 or rows.dim() != 1 or tuple(shape) != (len(rows), table.row):
+            raise ParameterServerError(
+                f"table {table.name!r}: rows must be int64 [k] and values [k, {table.row}], "
+                f"got {rows.dtype} {list(rows.shape)} and {list(shape)}"
+            )
+        rows = rows.cpu()
+        if len(rows) and not (0 <= int(rows.min()) and int(rows.max()) < count):
+            raise ParameterServerError(
+                f"table {table.name!r} has rows 0 to {count - 1}, got {int(rows.min())} to {int(rows.max())}"
+            )
+        return rows
+
+    def _introduce(self, table: Table) -> None:
+        for serving in self._watch.placement.view.servers:
+            try:
+                self._connections.make(serving).ask(Header(Kind.REGISTER), table.encode())
+            except Lost as error:
+                log.debug("server %d will hear of %s when it is there: %s", serving.index, table.name, error)
+            except ParameterServerError:
+                with self._lock:
+                    self._tables.pop(table.name, None)
+                raise
+
+    def _ask_clocks(self, registered: Registered) -> None:
+        table = registered.table
+        operation = Operation(len(table.ranges))
+        for index in range(len(table.ranges)):
+
+            def answered(number: int, index: int = index) -> None:
+                registered.numbers[index] = number
+
+            self._courier.send(Request(table, index, Kind.CLOCK, operation, answered=answered))
+        operation.wait()
+
+    def _ask_all(self, header: Header, meta: bytes = b"") -> list[Reply]:
+        servers = self._watch.placement.view.servers
+        return [self._connections.make(serving).ask(header, meta) for serving in servers]
+
+    def _stamp(self, operation: Operation) -> int:
+        timestamp = next(self._timestamps)
+        self._operations[timestamp] = operation
+        return timestamp
+
+    def _run(
+        self,
+        registered: Registered,
+        kind: Kind,
+        indices: Sequence[int] | None = None,
+        *,
+        outgoing: Sequence[Tensor] = (),
+        incoming: Sequence[Tensor] = (),
+        rate: float | None = None,
+    ) -> Operation:
+        """One request for each range (all by default)."""
+        table = registered.table
+        indices = range(len(table.ranges)) if indices is None else indices
+        flat = Layout([table.length])
+        out = registered.outgoing if len(outgoing) != 1 else Staging(flat)
+        back = registered.incoming if len(incoming) != 1 else Staging(flat)
+
+        def land() -> None:
+            for index in indices:
+                back.land(incoming, table.ranges[index])
+
+        operation = Operation(len(indices), [*outgoing, *incoming], land if incoming else None)
+        for index in indices:
+            request = Request(table, index, kind, operation, rate=rate)
+            if request.pushes:
+                self._take_turn(registered, request)
+            part = table.ranges[index]
+            request.number = registered.numbers[index]
+            request.body = out.outgoing(outgoing, part) if outgoing else ()
+            request.into = back.incoming(incoming, part) if incoming else ()
+            self._courier.send(request)
+        return operation
+
+    def _run_rows(
+        self, registered: Registered, kind: Kind, parts: Sequence[RowsPart], rate: float | None
+    ) -> Operation:
+        operation = Operation(len(parts))
+        for part in parts:
+            request = Request(registered.table, part.index, kind, operation, rate=rate, flags=frame.ROWS)
+            if request.pushes:
+                self._take_turn(registered, request)
+            request.number = registered.numbers[part.index]
+            request.meta = bytes(memory.data(part.rows))
+            data = memory.data(part.values)
+            request.keep = (part,)
+            request.body = [data] if request.pushes and len(data) else ()
+            request.into = () if request.pushes else [data]
+            self._courier.send(request)
+        return operation
+
+    def _take_turn(self, registered: Registered, request: Request) -> None:
+        """Waits until the range's last push is answered: a number belongs to one push."""
+        index = request.index
+
+        def answered(number: int) -> None:
+            with self._lock:
+                registered.numbers[index] = request.number
+                registered.pushing.pop(index, None)
+                self._lock.notify_all()
+
+        with self._lock:
+            before = registered.pushing.get(index)
+            while before is not None and registered.pushing.get(index) is before and not before.operation.broken:
+                self._lock.wait(TURN_SECONDS)
+            registered.pushing[index] = request
+            registered.numbers[index] += 1
+        request.answered = answered
+
+
+@dataclass(frozen=True)
+class RowsPart:
+    """The rows of one range."""
+
+    index: int
+    rows: Tensor
+    """Within the range, int64."""
+    places: Tensor
+    """Where they stand in what the user gave."""
+    values: Tensor
+
+
+def _split(table: Table, rows: Tensor, values: Tensor) -> list[RowsPart]:
+    """By ranges, each once, those without rows too."""
+    order = torch.argsort(rows, stable=True)
+    ordered = rows[order]
+    values = values.detach().to("cpu", torch.float32)
+    bounds = torch.tensor([part.start // table.row for part in table.ranges] + [table.length // table.row])
+    cuts = torch.searchsorted(ordered, bounds).tolist()
+    return [
+        RowsPart(
+            index,
+            (ordered[cuts[index] : cuts[index + 1]] - bounds[index]).contiguous(),
+            order[cuts[index] : cuts[index + 1]],
+            values[order[cuts[index] : cuts[index + 1]]].contiguous(),
+        )
+        for index in range(len(table.ranges))
+    ]
+
+
+def _tensors(like: Tensors | Sequence[int]) -> list[Tensor]:
+    if isinstance(like, Tensor):
+        return [like]
+    items = list(like)
+    if items and all(isinstance(item, Tensor) for item in items):
+        return items  # type: ignore[return-value]
+    return [torch.zeros([int(size) for size in items])]  # type: ignore[arg-type]

@@ -1,0 +1,345 @@
+"""The answering end of one connection: reads requests, brings tensors where they belong, lets the server act.
+
+A dense push of a Sync table that is the first of its step is received straight into the aggregate; any other into the
+connection's own buffer. A request that must wait for others is answered later, from another thread.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from trireme_worker.comm.ps import copies, frame, memory, tensors
+from trireme_worker.comm.ps.consistency import Consistency
+from trireme_worker.comm.ps.copies import Copy
+from trireme_worker.comm.ps.errors import BadFrame, Lost, Reason, Refused
+from trireme_worker.comm.ps.frame import Header, Kind
+from trireme_worker.comm.ps.functions import Update
+from trireme_worker.comm.ps.greeting import Caller
+from trireme_worker.comm.ps.inventory import Inventory
+from trireme_worker.comm.ps.outbox import Outbox, Outgoing
+from trireme_worker.comm.ps.slot import Answer, Asked, Change, Push, Slot, Status
+from trireme_worker.comm.ps.table import ITEM_BYTES, Table
+from trireme_worker.comm.ps.transport import Wire
+
+if TYPE_CHECKING:
+    from trireme_worker.comm.ps.server import Server
+
+log = logging.getLogger(__name__)
+
+RETAG = 4
+"""Flag of a snapshot without a body: the backup has the very same copy already."""
+
+
+class Conversation:
+    def __init__(self, server: Server, wire: Wire, caller: Caller) -> None:
+        self.caller = caller
+        self._server = server
+        self._shard = server.shard
+        self._wire = wire
+        self._outbox = Outbox(wire, f"ps-answers-{caller.role}-{caller.index}")
+        self._scratch: Tensor | None = None
+        self._left: int = 0
+        """Bytes of the present frame that are not read yet."""
+        self._workers: dict[Kind, Callable[[Header], None]] = {
+            Kind.REGISTER: self._register,
+            Kind.INITIALISE: self._initialise,
+            Kind.PUSH: self._push,
+            Kind.PUSH_PULL: self._push,
+            Kind.PULL: self._pull,
+            Kind.CLOCK: self._clock,
+            Kind.CONSISTENCY: self._consistency,
+            Kind.CHECKPOINT: self._checkpoint,
+            Kind.BYE: self._bye,
+            Kind.PING: self._ping,
+        }
+        self._servers: dict[Kind, Callable[[Header], None]] = {
+            Kind.INVENTORY: self._inventory,
+            Kind.FETCH: self._fetch,
+            Kind.SNAPSHOT: self._snapshot,
+            Kind.UPDATE: self._update,
+            Kind.DISCARD: self._discard,
+            Kind.PING: self._ping,
+        }
+
+    def run(self) -> None:
+        """Until the peer goes, or says what cannot be understood. Raises Lost and BadFrame."""
+        routes = self._servers if self.caller.role == "server" else self._workers
+        while True:
+            header = self._wire.receive()
+            self._left = header.meta + header.body
+            route = routes.get(header.kind)
+            if route is None:
+                raise BadFrame(f"a {self.caller.role} may not send {header.kind.name}")
+            try:
+                route(header)
+            except Refused as refused:
+                self._drain()
+                self.refuse(header.request, refused)
+
+    def close(self) -> None:
+        self._wire.close()
+        self._outbox.close()
+
+    def join(self) -> None:
+        self._outbox.join()
+
+    # Answers, from any thread
+
+    def answer(self, request: int, answer: Answer, slot: Slot) -> None:
+        if answer.refused is not None:
+            self.refuse(request, Refused(answer.refused, answer.text, answer.number))
+        elif answer.values is None:
+            self._done(request, answer.asked.number)
+        else:
+            values = answer.values
+            header = Header(Kind.VALUES, request, number=answer.asked.number)
+            give_back = _giver(slot, values) if answer.asked.rows is None else _nothing
+            self._outbox.put(Outgoing(header, b"", [memory.data(values)] if values.numel() else [], give_back))
+
+    def refuse(self, request: int, refused: Refused) -> None:
+        header = Header(Kind.REFUSED, request, number=refused.number, code=refused.reason)
+        self._outbox.put(Outgoing(header, str(refused).encode()))
+
+    def _done(self, request: int, number: int = 0, meta: bytes = b"") -> None:
+        self._outbox.put(Outgoing(Header(Kind.DONE, request, number=number), meta))
+
+    # Workers
+
+    def _ping(self, header: Header) -> None:
+        self._drain()
+        self._done(header.request)
+
+    def _register(self, header: Header) -> None:
+        data = self._bytes(header.meta)
+        try:
+            table = Table.decode(data)
+        except ValueError as error:
+            raise Refused(Reason.MALFORMED, str(error)) from error
+        self._server.register(table)
+        self._done(header.request)
+
+    def _initialise(self, header: Header) -> None:
+        slot = self._slot(header)
+        self._expect(slot, header.body, len(slot.range) * ITEM_BYTES)
+        values = torch.empty(len(slot.range))
+        self._into(values)
+        with slot.lock:
+            self._server.initialise(slot, self._asked(header, values=False), values)
+
+    def _push(self, header: Header) -> None:
+        slot = self._slot(header)
+        rule = self._shard.rule_of(slot.table)
+        if header.flags & (frame.ROWS | frame.FILTERED):
+            rows, gradient = self._sparse(slot, header)
+            placed = None
+        else:
+            rows = None
+            placed, gradient = self._dense(slot, header, rule)
+        try:
+            if slot.table.nan == "refuse":
+                tensors.check_finite(gradient, f"push {header.number} of {slot.table.name!r} by worker {self.caller.index}",
+                                     slot.range.start)  # fmt: skip
+            with slot.lock:
+                self._turn(slot, header.number, placed)
+                push = Push(self._asked(header, header.kind is Kind.PUSH_PULL, rows), self.caller.session, gradient,
+                            rows, header.rate, placed is not None)  # fmt: skip
+                if self._server.push(slot, push):
+                    self._scratch = None
+        except Refused:
+            with slot.lock:
+                slot.abandon(self.caller.index, header.number)
+            raise
+
+    def _turn(self, slot: Slot, number: int, placed: Tensor | None) -> None:
+        """Waits until nobody receives into the aggregate; makes sure that this worker may push. Holds the lock."""
+        while placed is None and slot.filling(number):
+            slot.lock.wait()
+        if not self._shard.current(self.caller):
+            raise Refused(Reason.RETIRED, f"worker {self.caller.index} has a successor; this process must end")
+        if slot.status is Status.PRIMARY:
+            slot.join(self.caller.index)
+
+    def _dense(self, slot: Slot, header: Header, rule: Consistency) -> tuple[Tensor | None, Tensor]:
+        self._expect(slot, header.body, len(slot.range) * ITEM_BYTES)
+        with slot.lock:
+            placed = slot.place(self.caller.index, header.number, rule.mode)
+        gradient = self._buffer(len(slot.range)) if placed is None else placed
+        try:
+            self._into(gradient)
+        except (Lost, BadFrame):
+            with slot.lock:
+                slot.abandon(self.caller.index, header.number)
+            raise
+        return placed, gradient
+
+    def _sparse(self, slot: Slot, header: Header) -> tuple[Tensor, Tensor]:
+        rows = tensors.rows(self._bytes(header.meta), len(slot.range) // slot.table.row)
+        self._expect(slot, header.body, len(rows) * slot.table.row * ITEM_BYTES)
+        gradient = torch.empty(len(rows), slot.table.row)
+        self._into(gradient)
+        return rows, gradient
+
+    def _pull(self, header: Header) -> None:
+        slot = self._slot(header)
+        data = self._bytes(header.meta)
+        rows = tensors.rows(data, len(slot.range) // slot.table.row) if header.flags & frame.ROWS else None
+        with slot.lock:
+            if slot.status is Status.PRIMARY:
+                slot.join(self.caller.index)
+            self._server.act(slot, slot.pull(self._asked(header, True, rows), self._shard.rule_of(slot.table)))
+
+    def _clock(self, header: Header) -> None:
+        slot = self._slot(header)
+        with slot.lock:
+            if slot.status is not Status.PRIMARY:
+                raise Refused(Reason.NOT_READY, "the range is being moved")
+            number = slot.join(self.caller.index)
+        self._done(header.request, number)
+
+    def _consistency(self, header: Header) -> None:
+        text = self._bytes(header.meta).decode(errors="replace")
+        try:
+            rule = Consistency.parse(text)
+        except ValueError as error:
+            raise Refused(Reason.MALFORMED, str(error)) from error
+        self._server.change_rule(header.number, rule)
+        self._done(header.request)
+
+    def _checkpoint(self, header: Header) -> None:
+        self._drain()
+        self._done(header.request, meta=self._server.checkpoint().encode())
+
+    def _bye(self, header: Header) -> None:
+        self._drain()
+        self._server.bye(self.caller)
+        self._done(header.request)
+
+    # Servers
+
+    def _inventory(self, header: Header) -> None:
+        self._drain()
+        self._same_view(header)
+        self._done(header.request, meta=Inventory.of(self._shard).encode())
+
+    def _fetch(self, header: Header) -> None:
+        slot = self._slot(header)
+        with slot.lock:
+            if slot.values is None:
+                raise Refused(Reason.NOT_READY, "the range has no values here")
+            copy, parts = copies.of(slot)
+        self._outbox.put(Outgoing(Header(Kind.VALUES, header.request), copy.encode(), copies.body(parts)))
+
+    def _snapshot(self, header: Header) -> None:
+        self._same_view(header)
+        copy = Copy.decode(self._bytes(header.meta))
+        parts = [] if header.flags & RETAG else copies.room(copy)
+        if header.body != sum(part.numel() for part in parts) * ITEM_BYTES:
+            raise BadFrame(f"a copy of {header.body} bytes where {copy.size} belong")
+        for part in parts:
+            self._into(part)
+        self._server.follow(copy, parts, header.view)
+        self._done(header.request)
+
+    def _update(self, header: Header) -> None:
+        slot = self._slot(header)
+        plain = json.loads(self._bytes(header.meta))
+        rows = None
+        if plain["rows"] is not None:
+            rows = tensors.rows(self._bytes(plain["rows"] * 8), len(slot.range) // slot.table.row)
+            gradient = torch.empty(len(rows), slot.table.row)
+        else:
+            gradient = self._buffer(len(slot.range))
+        self._expect(slot, self._left, gradient.numel() * ITEM_BYTES)
+        self._into(gradient)
+        context = Update(plain["step"], plain["staleness"], header.rate)
+        change = Change(header.number, plain["clock"], context, gradient, rows)
+        with slot.lock:
+            if slot.tag != header.view or not slot.follow(change):
+                raise Refused(Reason.NOT_READY, f"update {header.number} does not follow {slot.version} here")
+        if plain["rest"]:
+            self._scratch = None
+            self._server.chain.forward(slot, change, plain["rest"], self._relay(header.request))
+        else:
+            self._done(header.request)
+
+    def _relay(self, request: int) -> Callable[[Exception | None], None]:
+        def done(error: Exception | None) -> None:
+            if error is None:
+                self._done(request)
+            else:
+                self.refuse(request, Refused(Reason.NOT_READY, f"further down the chain: {error}"))
+
+        return done
+
+    def _discard(self, header: Header) -> None:
+        self._drain()
+        self._same_view(header)
+        self._server.discard((header.table, header.index))
+        self._done(header.request)
+
+    # Reading
+
+    def _slot(self, header: Header) -> Slot:
+        self._same_view(header)
+        return self._shard.slot((header.table, header.index))
+
+    def _same_view(self, header: Header) -> None:
+        if header.view != self._shard.view:
+            raise Refused(Reason.WRONG_VIEW, f"this server has view {self._shard.view}", self._shard.view)
+
+    def _asked(self, header: Header, values: bool, rows: Tensor | None = None) -> Asked:
+        """Only a pull of rows is answered with rows; a push of rows is answered with the same ones."""
+        return Asked((self, header.request), self.caller.index, header.number, values, rows)
+
+    def _expect(self, slot: Slot, size: int, expected: int) -> None:
+        if size != expected:
+            raise Refused(
+                Reason.MALFORMED,
+                f"range {slot.index} of table {slot.table.name!r} takes {expected} bytes, {size} were sent",
+            )
+
+    def _buffer(self, elements: int) -> Tensor:
+        if self._scratch is None or self._scratch.numel() < elements:
+            self._scratch = torch.empty(elements)
+        return self._scratch[:elements]
+
+    def _bytes(self, size: int) -> bytearray:
+        if size > self._left:
+            raise BadFrame("a message announces more than it has")
+        data = self._wire.receive_bytes(size)
+        self._left -= size
+        return data
+
+    def _into(self, tensor: Tensor) -> None:
+        view = memory.data(tensor)
+        if len(view):
+            self._wire.receive_into([view])
+        self._left -= len(view)
+
+    def _drain(self) -> None:
+        """Reads away what is left of the frame."""
+        buffer = memoryview(bytearray(min(self._left, 1 << 20)))
+        while self._left:
+            part = buffer[: min(self._left, len(buffer))]
+            self._wire.receive_into([part])
+            self._left -= len(part)
+
+
+def _giver(slot: Slot, values: Tensor) -> Callable[[], None]:
+    def give_back() -> None:
+        with slot.lock:
+            slot.give_back(values)
+
+    return give_back
+
+
+def _nothing() -> None:
+    pass
+
+

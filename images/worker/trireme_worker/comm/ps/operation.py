@@ -1,0 +1,85 @@
+"""What a worker has asked for and not yet got: an operation is one call of the user's, made of one request a range."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from trireme_worker.comm.ps.errors import ParameterServerError
+from trireme_worker.comm.ps.frame import Kind
+from trireme_worker.comm.ps.table import Table
+
+
+class Operation:
+    """`parts`: requests that it waits for. `keep`: tensors whose memory they use."""
+
+    def __init__(self, parts: int, keep: Sequence[Tensor] = (), landed: Callable[[], None] | None = None) -> None:
+        self._lock = threading.Lock()
+        self._left = parts
+        self._error: ParameterServerError | None = None
+        self._done = threading.Event()
+        self._keep = keep
+        self._landed = landed
+        if not parts:
+            self._done.set()
+
+    def finished(self) -> None:
+        """One request was answered."""
+        with self._lock:
+            self._left -= 1
+            done = self._left <= 0
+        if done:
+            self._done.set()
+
+    def failed(self, error: ParameterServerError) -> None:
+        with self._lock:
+            self._error = self._error or error
+        self._done.set()
+
+    @property
+    def broken(self) -> bool:
+        return self._error is not None
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """False when it is not done in time. Raises what went wrong."""
+        if not self._done.wait(seconds):
+            return False
+        if self._error is not None:
+            raise self._error
+        if self._landed is not None:
+            self._landed()
+            self._landed = None
+        return True
+
+
+@dataclass(eq=False)
+class Request:
+    """About one range. Sent again, with the same number, until it is answered."""
+
+    table: Table
+    index: int
+    kind: Kind
+    operation: Operation
+    number: int = 0
+    rate: float | None = None
+    flags: int = 0
+    meta: bytes = b""
+    body: Sequence[memoryview] = ()
+    into: Sequence[memoryview] = ()
+    answered: Callable[[int], None] | None = None
+    """Called with the number that the server answers."""
+    keep: Sequence[object] = field(default=())
+    """What `body` and `into` lie in."""
+    tries: int = 0
+    since: float | None = None
+    """When it first failed, monotonic seconds; None: it did not since it last got an answer."""
+
+    @property
+    def pushes(self) -> bool:
+        return self.kind in (Kind.PUSH, Kind.PUSH_PULL)
+
+    def __str__(self) -> str:
+        return f"{self.kind.name.lower()} {self.number} of range {self.index} of table {self.table.name!r}"

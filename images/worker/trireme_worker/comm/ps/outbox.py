@@ -1,0 +1,71 @@
+"""The answering end's way out: answers wait in a queue for a thread of their own, so that no reader waits for another."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from trireme_worker.comm.ps.errors import Lost
+from trireme_worker.comm.ps.frame import Header
+from trireme_worker.comm.ps.transport import Wire
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    header: Header
+    meta: bytes = b""
+    body: Sequence[memoryview] = ()
+    sent: Callable[[], None] = _nothing
+    """Called when it was sent, or never will be."""
+
+
+class Outbox:
+    def __init__(self, wire: Wire, name: str) -> None:
+        self._wire = wire
+        self._lock = threading.Condition()
+        self._queue: deque[Outgoing] = deque()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, outgoing: Outgoing) -> None:
+        with self._lock:
+            if not self._closed:
+                self._queue.append(outgoing)
+                self._lock.notify()
+                return
+        outgoing.sent()
+
+    def close(self) -> None:
+        """What waits is not sent."""
+        with self._lock:
+            self._closed = True
+            left = list(self._queue)
+            self._queue.clear()
+            self._lock.notify()
+        for outgoing in left:
+            outgoing.sent()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                while not self._queue and not self._closed:
+                    self._lock.wait()
+                if self._closed:
+                    return
+                outgoing = self._queue.popleft()
+            try:
+                self._wire.send(outgoing.header, outgoing.meta, outgoing.body)
+            except Lost:
+                self.close()
+            finally:
+                outgoing.sent()

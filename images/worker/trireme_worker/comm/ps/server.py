@@ -1,0 +1,332 @@
+"""One server of the group: listens, answers, follows views. What it decides is in `slot`, `shard` and `keeper`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+from trireme.contract.wire import Serving
+
+from trireme_worker.comm.ps import copies, greeting, transport
+from trireme_worker.comm.ps.chain import Chain
+from trireme_worker.comm.ps.checkpoint import Checkpoints
+from trireme_worker.comm.ps.consistency import Consistency, Mode
+from trireme_worker.comm.ps.conversation import Conversation
+from trireme_worker.comm.ps.copies import Copy
+from trireme_worker.comm.ps.errors import ParameterServerError, Reason, Refused
+from trireme_worker.comm.ps.greeting import Caller, Host
+from trireme_worker.comm.ps.inventory import Inventory
+from trireme_worker.comm.ps.keeper import Keeper
+from trireme_worker.comm.ps.presence import Presence
+from trireme_worker.comm.ps.shard import Key, Shard
+from trireme_worker.comm.ps.slot import Asked, Change, Effects, Push, Slot, Status
+from trireme_worker.comm.ps.table import Table
+from trireme_worker.comm.ps.view import Directory, Watch
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+"""Between two announcements (contract: SERVING_SECONDS)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server is told at its start."""
+
+    index: int
+    token: bytes
+    address: str = "127.0.0.1"
+    """Where the others reach it."""
+    rule: Consistency = Consistency(Mode.SYNC)  # noqa: RUF009, frozen as well
+    backups: int = 0
+    checkpoints: Path | None = None
+    checkpoint_seconds: float = 60.0
+    """Between two checkpoints that it writes by itself."""
+    leave_seconds: float = 5.0
+    """A worker without a connection for so long is not waited for, except in Sync."""
+
+
+class Server:
+    def __init__(self, settings: Settings, directory: Directory) -> None:
+        """Listens at once. Raises OSError."""
+        self.settings = settings
+        self.incarnation = secrets.token_hex(8)
+        self.shard = Shard(settings.rule)
+        caller = Caller("server", settings.index, self.incarnation)
+        self.chain = Chain(settings.token, caller)
+        self._checkpoints = Checkpoints(settings.checkpoints, settings.index) if settings.checkpoints else None
+        self._saved = time.monotonic()
+        self._saving = threading.Lock()
+        self._directory = directory
+        self._presence = Presence()
+        self._lock = threading.Lock()
+        self._conversations: set[Conversation] = set()
+        self._closed = threading.Event()
+        tcp = transport.listen(settings.address)
+        unix = f"@trireme-ps-{self.incarnation}"
+        self._listeners = [tcp, transport.listen_unix(unix)]
+        self.serving = Serving(settings.index, self.incarnation, settings.address, tcp.getsockname()[1], unix)
+        self.keeper = Keeper(self, settings.index)
+        self._threads = [
+            threading.Thread(target=self._accept, args=(each,), name="ps-accept", daemon=True)
+            for each in self._listeners
+        ]
+        self._threads.append(threading.Thread(target=self._tick, name="ps-tick", daemon=True))
+        self._watch = Watch(directory, settings.backups, self.keeper.offer)
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Ends every connection and thread; does not save."""
+        self._closed.set()
+        self._watch.close()
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        with self._lock:
+            conversations = list(self._conversations)
+        for conversation in conversations:
+            conversation.close()
+        self.chain.close()
+        self.keeper.close()
+
+    # Requests
+
+    def register(self, table: Table) -> None:
+        """Raises Refused."""
+        if self.shard.register(table):
+            log.info("table %s: %d elements in %d ranges", table.name, table.length, len(table.ranges))
+            for index in range(len(table.ranges)):
+                self.keeper.unsettle((table.number, index), ask=False)
+
+    def initialise(self, slot: Slot, asked: Asked, values: Tensor) -> None:
+        """Holds the slot's lock."""
+        self.act(slot, slot.initialise(asked, values, self.shard.rule_of(slot.table)))
+        if slot.values is values:
+            if self.keeper.backups(slot):
+                slot.freeze()
+                self.keeper.unsettle((slot.table.number, slot.index))
+            else:
+                self.committed(slot)
+
+    def push(self, slot: Slot, push: Push) -> bool:
+        """True when the chain keeps the push's gradient. Holds the slot's lock."""
+        effects = slot.push(push, self.shard.rule_of(slot.table))
+        kept = effects.change is not None and not effects.change.own and bool(self.keeper.backups(slot))
+        self.act(slot, effects)
+        return kept
+
+    def act(self, slot: Slot, effects: Effects) -> None:
+        """Carries out what a slot has decided. Holds its lock."""
+        rule = self.shard.rule_of(slot.table)
+        while True:
+            for answer in effects.answers:
+                conversation, request = answer.asked.token  # type: ignore[misc]
+                conversation.answer(request, answer, slot)
+            change = effects.change
+            if change is None:
+                return
+            backups = self.keeper.backups(slot)
+            if backups:
+                self.chain.forward(slot, change, backups, _Forwarded(self, slot, change))
+            else:
+                self.act(slot, slot.commit(change.version, rule, change))
+            effects = slot.reconsider(rule)
+
+    def committed(self, slot: Slot) -> None:
+        """The chain has all that the slot has. Holds its lock."""
+        if slot.values is not None:
+            rule = self.shard.rule_of(slot.table)
+            self.act(slot, slot.commit(slot.version, rule))
+            self.act(slot, slot.reconsider(rule))
+
+    def change_rule(self, number: int, rule: Consistency) -> None:
+        if self.shard.change_rule(number, rule):
+            log.info("consistency: %s", rule)
+            for slot in list(self.shard.slots.values()):
+                with slot.lock:
+                    self.act(slot, slot.reconsider(self.shard.rule_of(slot.table)))
+
+    def follow(self, copy: Copy, tensors: list[Tensor], view: int) -> None:
+        """Becomes a backup of a range; without tensors, of what it has. Raises Refused."""
+        self.shard.register(copy.table)
+        slot = self.shard.made((copy.table.number, copy.index))
+        with slot.lock:
+            if view != self.shard.view:
+                raise Refused(Reason.WRONG_VIEW, f"this server has view {self.shard.view}", self.shard.view)
+            if tensors:
+                copies.install(slot, copy, tensors, view)
+            elif (slot.tag, slot.version) != (copy.tag, copy.version):
+                raise Refused(Reason.NOT_READY, "this server has another copy")
+            slot.tag, slot.status = view, Status.BACKUP
+
+    def discard(self, key: Key) -> None:
+        with self.shard.lock:
+            slot = self.shard.slots.get(key)
+            if slot is not None and slot.status is Status.FROZEN:
+                del self.shard.slots[key]
+
+    def learn(self, inventory: Inventory) -> None:
+        """What another server knows and this one does not. Raises Refused."""
+        for table in inventory.tables:
+            self.shard.register(table)
+        self.shard.enlist(inventory.membership)
+        self.change_rule(inventory.rule_number, Consistency.parse(inventory.rule))
+
+    def enlist(self, slot: Slot) -> None:
+        """All present workers are members of a slot that came from elsewhere. Holds its lock."""
+        for worker in self._presence.present():
+            slot.join(worker)
+
+    def bye(self, caller: Caller) -> None:
+        """A worker is done for good."""
+        self._presence.forget(caller.index)
+        self._leave(caller.index, for_good=True)
+
+    # Checkpoints
+
+    def checkpoint(self) -> str:
+        """Saves every range that this server is the primary of; returns the path. Raises Refused."""
+        if self._checkpoints is None:
+            raise Refused(Reason.FAILED, "there is no checkpoint directory: set spec.checkpoint.directory")
+        with self._saving:
+            slots = [slot for slot in list(self.shard.slots.values()) if slot.status is Status.PRIMARY]
+            try:
+                path = self._checkpoints.save(slots)
+            except OSError as error:
+                raise Refused(Reason.FAILED, f"the checkpoint could not be written: {error}") from error
+            self._saved = time.monotonic()
+        return str(path)
+
+    def restored(self, slot: Slot) -> tuple[Copy, list[Tensor]] | None:
+        return None if self._checkpoints is None else self._checkpoints.find(slot.table, slot.index)
+
+    # Connections
+
+    def _accept(self, listener: socket.socket) -> None:
+        while not self._closed.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._converse, args=(connection,), name="ps-connection", daemon=True).start()
+
+    def _converse(self, connection: socket.socket) -> None:
+        wire = transport.Wire(connection)
+        try:
+            caller = greeting.receive(wire, self.settings.token, Host(self.settings.index, self.incarnation))
+        except ParameterServerError as error:
+            log.warning("a connection was refused: %s", error)
+            wire.close()
+            return
+        conversation = Conversation(self, wire, caller)
+        try:
+            self._attach(conversation)
+            conversation.run()
+        except ParameterServerError as error:
+            level = logging.DEBUG if self._closed.is_set() else logging.INFO
+            log.log(level, "connection of %s %d: %s", caller.role, caller.index, error)
+        finally:
+            self._detach(conversation)
+
+    def _attach(self, conversation: Conversation) -> None:
+        caller = conversation.caller
+        with self._lock:
+            self._conversations.add(conversation)
+            closed = self._closed.is_set()
+        if closed:
+            conversation.close()
+        if caller.role != "worker":
+            return
+        succeeded, enlarged = self.shard.attach(caller)
+        self._presence.came(caller.index)
+        if succeeded is not None:
+            log.info("worker %d has a successor", caller.index)
+            self._retire(caller, succeeded)
+        if enlarged:
+            self._enlist(range(caller.size))
+
+    def _detach(self, conversation: Conversation) -> None:
+        conversation.close()
+        with self._lock:
+            self._conversations.discard(conversation)
+        if conversation.caller.role == "worker":
+            self._presence.went(conversation.caller.index, time.monotonic())
+
+    def _retire(self, caller: Caller, session: str) -> None:
+        with self._lock:
+            old = [each for each in self._conversations if each.caller.session == session]
+        for each in old:
+            each.close()
+        for slot in list(self.shard.slots.values()):
+            with slot.lock:
+                self.act(slot, slot.retire(caller.index, caller.session))
+
+    def _enlist(self, workers: range) -> None:
+        for slot in list(self.shard.slots.values()):
+            with slot.lock:
+                for worker in workers:
+                    slot.join(worker)
+                gone = [worker for worker in slot.clock.members if worker not in workers]
+                for worker in gone:
+                    self.act(slot, slot.leave(worker, self.shard.rule_of(slot.table)))
+
+    def _leave(self, worker: int, for_good: bool = False) -> None:
+        for slot in list(self.shard.slots.values()):
+            with slot.lock:
+                rule = self.shard.rule_of(slot.table)
+                if worker in slot.clock.members and (for_good or rule.mode is not Mode.SYNC):
+                    self.act(slot, slot.leave(worker, rule))
+
+    def _tick(self) -> None:
+        while not self._closed.wait(TICK_SECONDS if self._announce() else TICK_SECONDS / 5):
+            for worker in self._presence.absent(time.monotonic() - self.settings.leave_seconds):
+                self._leave(worker)
+            self.chain.ping()
+            if self._checkpoints and time.monotonic() - self._saved > self.settings.checkpoint_seconds:
+                try:
+                    self.checkpoint()
+                except Refused as error:
+                    log.error("%s", error)
+
+    def _announce(self) -> bool:
+        try:
+            view = self._directory.announce(self._said())
+        except OSError as error:
+            log.debug("the view could not be had: %s", error)
+            return False
+        self._watch.offer(view)
+        return True
+
+    def _said(self) -> Serving:
+        said: Mapping[str, object] = {**vars(self.serving), "view": self.shard.view}
+        return Serving(**said)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Forwarded:
+    """What becomes of a change that went down the chain."""
+
+    server: Server
+    slot: Slot
+    change: Change
+
+    def __call__(self, error: Exception | None) -> None:
+        server, slot, change = self.server, self.slot, self.change
+        if error is not None:
+            log.info("table %s range %d: the chain broke: %s", slot.table.name, slot.index, error)
+            server.keeper.unsettle((slot.table.number, slot.index))
+            return
+        with slot.lock:
+            rule = server.shard.rule_of(slot.table)
+            server.act(slot, slot.commit(change.version, rule, change))
+            server.act(slot, slot.reconsider(rule))

@@ -1,0 +1,179 @@
+"""Bytes between two processes: sockets with their options, whole frames, no copies.
+
+A wire blocks. The kernel's own time limits (SO_RCVTIMEO, SO_SNDTIMEO) drop a peer that says nothing, or does not listen,
+without a poll before every call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+from trireme_worker.comm.ps import frame
+from trireme_worker.comm.ps.errors import BadFrame, Lost
+from trireme_worker.comm.ps.frame import Header
+
+SILENCE_SECONDS = 15.0
+"""A peer that has sent nothing for so long is dropped; clients ping once a second."""
+GREETING_SECONDS = 5.0
+"""For each message of the greeting."""
+BUFFER_BYTES = 4 * 1024 * 1024
+"""Asked of the kernel for each direction; it gives at most net.core.{r,w}mem_max."""
+BACKLOG = 1024
+VECTORS_MAX = 1024
+"""IOV_MAX of Linux: buffers that one system call takes."""
+
+Buffer = memoryview
+
+
+def views(*parts: bytes | bytearray | memoryview) -> list[memoryview]:
+    """Non-empty parts as flat bytes."""
+    return [view for part in parts if len(view := memoryview(part).cast("B"))]
+
+
+class Wire:
+    """One connected socket. Receiving belongs to one thread; sending is serialised by a lock."""
+
+    def __init__(self, sock: socket.socket, seconds: float = GREETING_SECONDS) -> None:
+        self._socket = sock
+        self._sending = threading.Lock()
+        self._header = memoryview(bytearray(frame.HEADER_BYTES))
+        sock.settimeout(None)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.limit(seconds)
+
+    def limit(self, seconds: float) -> None:
+        """How long a call may go without a single byte before it raises Lost."""
+        value = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
+    def send(self, header: Header, meta: bytes = b"", body: Sequence[memoryview] = ()) -> None:
+        """Sends one frame; its lengths are filled in. Raises Lost and BadFrame."""
+        sized = replace(header, meta=len(meta), body=sum(len(part) for part in body))
+        parts = [*views(frame.pack(sized), meta), *body]
+        with self._sending:
+            try:
+                _send_all(self._socket, parts)
+            except OSError as error:
+                self.close()
+                raise Lost(f"the connection was lost while sending: {error}") from error
+
+    def receive(self, limit: int | None = None) -> Header:
+        """The next header; meta and body must be taken before the next one. Raises Lost and BadFrame."""
+        self.receive_into([self._header])
+        return frame.unpack(self._header, limit)
+
+    def receive_bytes(self, size: int) -> bytearray:
+        data = bytearray(size)
+        self.receive_into(views(data))
+        return data
+
+    def receive_into(self, parts: Sequence[memoryview]) -> None:
+        """Fills all parts, flat and not empty. Raises Lost, BadFrame when the stream ends in the middle."""
+        try:
+            _receive_all(self._socket, list(parts))
+        except BlockingIOError:
+            raise Lost("the peer said nothing for too long") from None
+        except OSError as error:
+            raise Lost(f"the connection was lost: {error}") from error
+
+    def close(self) -> None:
+        """Wakes whoever blocks in it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def _send_all(sock: socket.socket, parts: list[memoryview]) -> None:
+    while parts:
+        sent = sock.sendmsg(parts[:VECTORS_MAX])
+        parts = _rest(parts, sent)
+
+
+def _receive_all(sock: socket.socket, parts: list[memoryview]) -> None:
+    started = False
+    while parts:
+        if len(parts) == 1:
+            count = sock.recv_into(parts[0], len(parts[0]), socket.MSG_WAITALL)
+        else:
+            count = sock.recvmsg_into(parts[:VECTORS_MAX], 0, socket.MSG_WAITALL)[0]
+        if not count:
+            if started:
+                raise BadFrame("the stream ended in the middle of a frame")
+            raise Lost("the peer closed the connection")
+        started = True
+        parts = _rest(parts, count)
+
+
+def _rest(parts: list[memoryview], done: int) -> list[memoryview]:
+    """What is left of the parts after `done` bytes."""
+    for at, part in enumerate(parts):
+        if done < len(part):
+            return [part[done:], *parts[at + 1 :]]
+        done -= len(part)
+    return []
+
+
+def listen(host: str, port: int = 0) -> socket.socket:
+    """Raises OSError."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _widen(sock)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def listen_unix(name: str) -> socket.socket:
+    """`@name` is an abstract socket: seen by everyone in this network namespace (the pod), and leaves no file."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _widen(sock)
+        sock.bind(_unix(name))
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def connect(address: str, port: int, unix: str = "") -> Wire:
+    """By `unix` when it can be reached from here, else by TCP. Raises Lost."""
+    with contextlib.suppress(OSError):
+        if unix:
+            return Wire(_connected(socket.AF_UNIX, _unix(unix)))
+    try:
+        return Wire(_connected(socket.AF_INET6 if ":" in address else socket.AF_INET, (address, port)))
+    except OSError as error:
+        raise Lost(f"{address}:{port} cannot be reached: {error}") from error
+
+
+def _connected(family: int, address: str | tuple[str, int]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        _widen(sock)
+        sock.settimeout(GREETING_SECONDS)
+        sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _widen(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+
+
+def _unix(name: str) -> str:
+    return "\0" + name[1:] if name.startswith("@") else name
