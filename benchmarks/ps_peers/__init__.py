@@ -91,7 +91,7 @@ class Peer:
 
 
 MIB = 1024 * 1024
-TRIREME = Peer("trireme", "Trireme", "trireme_ps", hosted=True)
+TRIREME = Peer("trireme", "Trireme", "trireme_ps")
 SOCKETS = Peer("sockets", "bare sockets", "sockets")
 GRPC = Peer("grpc", "gRPC, one message", "grpc_stream")
 GRPC_CHUNKED = Peer("grpc_chunked", "gRPC, 1 MiB messages", "grpc_stream", chunk=MIB)
