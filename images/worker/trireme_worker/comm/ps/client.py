@@ -28,6 +28,7 @@ from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.greeting import Caller
 from trireme_worker.comm.ps.memory import Layout, Staging
 from trireme_worker.comm.ps.operation import Operation, Request
+from trireme_worker.comm.ps.partition import Range
 from trireme_worker.comm.ps.table import Table
 from trireme_worker.comm.ps.view import Directory, Watch
 
@@ -157,10 +158,30 @@ class Client:
         outgoing, incoming = self._fit(registered, tensor), self._fit(registered, out)
         return self._stamp(self._run(registered, Kind.PUSH_PULL, outgoing=outgoing, incoming=incoming, rate=rate))
 
+    # Some ranges of a table; tensors are shaped as registered. All return a timestamp.
+
     def push_ranges(self, key: str, tensors: Sequence[Tensor], indices: Sequence[int], rate: float | None) -> int:
-        """Pushes some ranges of a table. Returns a timestamp."""
         registered = self._get(key)
         return self._stamp(self._run(registered, Kind.PUSH, indices, outgoing=tensors, rate=rate))
+
+    def pull_ranges(self, key: str, out: Sequence[Tensor], indices: Sequence[int]) -> int:
+        return self._stamp(self._run(self._get(key), Kind.PULL, indices, incoming=out))
+
+    def push_pull_ranges(
+        self, key: str, tensors: Sequence[Tensor], out: Sequence[Tensor], indices: Sequence[int], rate: float | None
+    ) -> int:
+        registered = self._get(key)
+        return self._stamp(
+            self._run(registered, Kind.PUSH_PULL, indices, outgoing=tensors, incoming=out, rate=rate)
+        )
+
+    def ranges(self, key: str) -> Sequence[Range]:
+        """How a table is cut."""
+        return self._get(key).table.ranges
+
+    def pushes(self, key: str) -> int:
+        """Pushes of this worker, its predecessors' included, that every range has."""
+        return min(self._get(key).numbers)
 
     # Rows
 

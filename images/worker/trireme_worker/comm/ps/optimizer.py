@@ -1,0 +1,197 @@
+"""`DistributedOptimizer`: the user's optimizer, whose step is taken by the servers.
+
+Each parameter group is one table. A range is pushed as soon as backward has made all its gradients, while backward goes
+on with the others; `step` pulls the new values. The optimizer's class and options choose the servers' update function;
+the learning rate goes along with every push, so that schedules work as they do without servers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trireme_worker.comm.ps import functions, session
+from trireme_worker.comm.ps.client import Client
+from trireme_worker.comm.ps.errors import ParameterServerError
+from trireme_worker.comm.ps.memory import Layout
+
+_optimizers = itertools.count()
+
+
+class _Group:
+    """One parameter group as a table. What backward has finished is pushed range by range."""
+
+    def __init__(self, client: Client, key: str, group: dict[str, Any], passes: int) -> None:
+        self.key = key
+        self.parameters: list[Tensor] = group["params"]
+        self._client = client
+        self._group = group
+        self._passes = passes
+        self._layout = Layout([parameter.numel() for parameter in self.parameters])
+        self._ranges = client.ranges(key)
+        self._members = [{at for at, _, _ in self._layout.pieces(part)} for part in self._ranges]
+        self._ranges_of: list[list[int]] = [[] for _ in self.parameters]
+        for index, members in enumerate(self._members):
+            for at in members:
+                self._ranges_of[at].append(index)
+        self.begin()
+
+    def begin(self) -> None:
+        """Before the first backward of a step."""
+        self._counts = [0] * len(self.parameters)
+        self._missing = [len(members) for members in self._members]
+        self._pushed: list[int] = []
+        self._timestamps: list[int] = []
+
+    @property
+    def started(self) -> bool:
+        return any(self._counts)
+
+    def ready(self, at: int, push: bool) -> None:
+        """Backward has accumulated into a parameter's gradient."""
+        self._counts[at] += 1
+        if self._counts[at] > self._passes:
+            raise ParameterServerError(
+                f"gradients were computed more than {self._passes} times before step(): "
+                "call step() after every backward, or set backward_passes_per_step"
+            )
+        if not push or self._counts[at] < self._passes:
+            return
+        for index in self._ranges_of[at]:
+            self._missing[index] -= 1
+            if not self._missing[index]:
+                self._pushed.append(index)
+                self._timestamps.append(self._client.push_ranges(self.key, self._gradients(index), [index], self._rate))
+
+    def finish(self) -> None:
+        """Pushes the rest and fetches the new values."""
+        pushed = set(self._pushed)
+        rest = [index for index in range(len(self._ranges)) if index not in pushed]
+        client, parameters = self._client, self.parameters
+        if rest:
+            gradients = self._gradients(None)
+            self._timestamps.append(client.push_pull_ranges(self.key, gradients, parameters, rest, self._rate))
+        if pushed:
+            self._timestamps.append(client.pull_ranges(self.key, parameters, self._pushed))
+        for timestamp in self._timestamps:
+            client.wait(timestamp)
+        self.begin()
+
+    @property
+    def _rate(self) -> float:
+        return float(self._group["lr"])
+
+    def _gradients(self, index: int | None) -> Sequence[Tensor]:
+        """Of all parameters of a range (of all ranges); zeros where backward made none."""
+        wanted = range(len(self.parameters)) if index is None else self._members[index]
+        return [
+            self.parameters[at].detach() if at not in wanted else _gradient(self.parameters[at])
+            for at in range(len(self.parameters))
+        ]
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    if parameter.grad is None:
+        return torch.zeros_like(parameter)
+    return parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
+
+
+class DistributedOptimizer(torch.optim.Optimizer):
+    """Wraps an optimizer: SGD, AdamW, Adam without weight decay, Adagrad, or any with a `function` of the servers.
+
+    named_parameters: model.named_parameters(); names go into messages. backward_passes_per_step: how many backwards
+    accumulate into one step (their sum counts). overlap: push while backward goes on; False to change gradients (clip
+    them, say) between backward and step. function: a configuration of the servers' update function instead of the one
+    that the optimizer's class stands for. filters: what gradients go through on their way. consistency: of this
+    optimizer's tables alone. nan: "refuse" or "pass".
+
+    All workers begin with rank 0's parameters, or with what the servers have when they are there already. A gradient
+    is the mean of all workers' (Sync), or applied as it comes (Bounded, Async). Parameters without a gradient count as
+    zeros. Optimizer state lives on the servers: `state_dict` has the groups alone.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        named_parameters: Iterable[tuple[str, Tensor]] | None = None,
+        *,
+        backward_passes_per_step: int = 1,
+        overlap: bool = True,
+        function: dict[str, Any] | None = None,
+        filters: Sequence[Any] = (),
+        consistency: str = "",
+        nan: str = "refuse",
+        client: Client | None = None,
+    ) -> None:
+        _check_names(optimizer, named_parameters)
+        super().__init__(optimizer.param_groups, optimizer.defaults)
+        self._client = client or session.client()
+        self._overlap = overlap
+        self._tables: list[_Group] = []
+        number = next(_optimizers) if client is None else 0
+        for at, group in enumerate(self.param_groups):
+            key = f"optimizer.{number}.{at}"
+            chosen = function or functions.of_optimizer(optimizer, group)
+            self._client.register(key, group["params"], function=chosen, filters=filters,
+                                  consistency=consistency, nan=nan)  # fmt: skip
+            self._client.pull(key, group["params"])
+            self._tables.append(_Group(self._client, key, group, backward_passes_per_step))
+        self._handles = [
+            parameter.register_post_accumulate_grad_hook(self._hook(table, at))
+            for table in self._tables
+            for at, parameter in enumerate(table.parameters)
+            if parameter.requires_grad
+        ]
+
+    @property
+    def steps(self) -> int:
+        """Steps of this worker that the servers have: where its successor goes on."""
+        return min(self._client.pushes(table.key) for table in self._tables)
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Returns when the servers' values are here. Raises ParameterServerError."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for table in self._tables:
+            table.finish()
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        if self._overlap and any(table.started for table in self._tables):
+            raise ParameterServerError(
+                "zero_grad() between backward() and step(): the gradients are on their way to the servers. "
+                "Call it after step(), or use DistributedOptimizer(overlap=False)"
+            )
+        super().zero_grad(set_to_none)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        if getattr(self, "_tables", None):
+            raise ParameterServerError("parameter groups are added before the optimizer is wrapped")
+        super().add_param_group(param_group)
+
+    def _hook(self, table: _Group, at: int) -> Callable[[Tensor], None]:
+        def ready(_: Tensor) -> None:
+            table.ready(at, self._overlap)
+
+        return ready
+
+
+def _check_names(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, Tensor]] | None) -> None:
+    """Raises ParameterServerError when names are not one for each parameter."""
+    if named is None:
+        return
+    pairs = list(named)
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ParameterServerError(f"named_parameters has {twice[:5]} more than once")
+    known = {id(parameter) for _, parameter in pairs}
+    unnamed = sum(id(parameter) not in known for group in optimizer.param_groups for parameter in group["params"])
+    if unnamed:
+        raise ParameterServerError(f"{unnamed} of the optimizer's parameters are not in named_parameters")

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import torch
+from support import psgroup
+from torch import nn
+from trireme_worker.comm import ps
+
+
+def model() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(20, 700), nn.Tanh(), nn.Linear(700, 1500), nn.ReLU(), nn.Linear(1500, 4))
+
+
+def batch(step: int, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(step * 10 + rank)
+    return torch.randn(8, 20, generator=generator), torch.randint(4, (8,), generator=generator)
+
+
+def make(kind: type[torch.optim.Optimizer], net: nn.Module, **options: float) -> torch.optim.Optimizer:
+    return kind(net.parameters(), **options)  # type: ignore[call-arg]
+
+
+def test_two_workers_with_a_schedule_equal_one_process() -> None:
+    steps, loss_of = 5, nn.CrossEntropyLoss()
+    reference = model()
+    optimizer = make(torch.optim.SGD, reference, lr=0.1, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+    for step in range(steps):
+        optimizer.zero_grad()
+        inputs, targets = zip(batch(step, 0), batch(step, 1), strict=True)
+        loss_of(reference(torch.cat(inputs)), torch.cat(targets)).backward()
+        optimizer.step()
+        schedule.step()
+
+    with psgroup.group(servers=2) as group:
+        clients = [group.client(0), group.client(1)]
+        nets = [model(), model()]
+        for parameter in nets[1].parameters():
+            nn.init.zeros_(parameter)
+
+        def train(rank: int) -> nn.Module:
+            net = nets[rank]
+            inner = make(torch.optim.SGD, net, lr=0.1, momentum=0.9)
+            outer = ps.DistributedOptimizer(inner, net.named_parameters(), client=clients[rank], overlap=rank == 0)
+            schedule = torch.optim.lr_scheduler.StepLR(outer, 2, 0.5)
+            for step in range(steps):
+                outer.zero_grad()
+                inputs, targets = batch(step, rank)
+                loss_of(net(inputs), targets).backward()
+                outer.step()
+                schedule.step()
+            return net
+
+        psgroup.together(lambda: train(0), lambda: train(1))
+    for net in nets:
+        for got, expected in zip(net.parameters(), reference.parameters(), strict=True):  # type: ignore[attr-defined]
+            torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
