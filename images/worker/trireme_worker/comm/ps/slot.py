@@ -79,6 +79,8 @@ class Aggregate:
     gradient: Tensor | None = None
     rows: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     asked: dict[int, Asked] = field(default_factory=dict)
+    again: list[Asked] = field(default_factory=list)
+    """The same pushes, delivered once more: answered, not added."""
     sessions: dict[int, str] = field(default_factory=dict)
     rates: dict[int, float | None] = field(default_factory=dict)
     filling: int | None = None
@@ -169,7 +171,7 @@ class Slot:
         if verdict is Verdict.DUPLICATE:
             return self._when_committed(asked, rule)
         if aggregate is not None and asked.worker in aggregate.asked:
-            aggregate.asked[asked.worker] = asked
+            aggregate.again.append(asked)
             return Effects()
         behind = {worker for worker in self.clock.members if self.clock.get(worker) < asked.number}
         if rule.mode is not Mode.SYNC or (aggregate is None and behind == {asked.worker}):
@@ -224,7 +226,8 @@ class Slot:
         for number, aggregate in list(self._pending.items()):
             if aggregate.sessions.get(worker, session) != session and aggregate.filling is None:
                 del self._pending[number]
-                again = [asked for asked in aggregate.asked.values() if asked.worker != worker]
+                waiting = [*aggregate.asked.values(), *aggregate.again]
+                again = [asked for asked in waiting if asked.worker != worker]
                 effects.answers += [Answer(asked, refused=Reason.NOT_READY, text="push again") for asked in again]
         return effects
 
@@ -246,7 +249,7 @@ class Slot:
 
     def drop(self, reason: Reason, text: str) -> Effects:
         """Forgets everybody who waits: this server is not their primary any more."""
-        waiting = [asked for aggregate in self._pending.values() for asked in aggregate.asked.values()]
+        waiting = [asked for each in self._pending.values() for asked in [*each.asked.values(), *each.again]]
         waiting += [asked for _, asked in self._uncommitted] + self._pulls
         self._pending, self._uncommitted, self._pulls = {}, [], []
         self.lock.notify_all()
@@ -301,6 +304,7 @@ class Slot:
         if self.table.reduction == "mean" and len(aggregate.asked) > 1:
             gradient.mul_(1 / len(aggregate.asked))
         change = self._apply(aggregate.asked, gradient, rows, aggregate.rates[min(aggregate.asked)])
+        self._uncommitted += [(self.version, asked) for asked in aggregate.again]
         return Effects([], replace(change, own=True))
 
     def _summed(self, aggregate: Aggregate) -> tuple[Tensor, Tensor | None]:

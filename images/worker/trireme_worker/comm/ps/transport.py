@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from trireme_worker.comm.ps import frame
-from trireme_worker.comm.ps.errors import BadFrame, Lost
+from trireme_worker.comm.ps.errors import Lost
 from trireme_worker.comm.ps.frame import Header
 
 SILENCE_SECONDS = 15.0
@@ -75,7 +75,7 @@ class Wire:
         return data
 
     def receive_into(self, parts: Sequence[memoryview]) -> None:
-        """Fills all parts, flat and not empty. Raises Lost, BadFrame when the stream ends in the middle."""
+        """Fills all parts, flat and not empty. Raises Lost."""
         try:
             _receive_all(self._socket, list(parts))
         except BlockingIOError:
@@ -105,7 +105,7 @@ def _receive_all(sock: socket.socket, parts: list[memoryview]) -> None:
             count = sock.recvmsg_into(parts[:VECTORS_MAX], 0, socket.MSG_WAITALL)[0]
         if not count:
             if started:
-                raise BadFrame("the stream ended in the middle of a frame")
+                raise Lost("the connection ended in the middle of a frame")
             raise Lost("the peer closed the connection")
         started = True
         parts = _rest(parts, count)
