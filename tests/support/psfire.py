@@ -43,7 +43,7 @@ class Echo:
         self._submit(channel, request)  # type: ignore[arg-type]
         if self._old and self._rng.random() < self._share:
             old = self._old[self._rng.randrange(len(self._old))]
-            channel.submit(replace(old, header=replace(old.header, view=view)))
+            channel.submit(replace(old, header=old.header._replace(view=view)))
 
     def _header(self, request: object, view: int) -> object:
         from trireme_worker.comm.ps.frame import Header

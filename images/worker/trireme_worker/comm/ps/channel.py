@@ -76,7 +76,7 @@ class Channel:
             error = self._error
             if error is None:
                 self._next += 1
-                numbered = replace(exchange, header=replace(exchange.header, request=self._next))
+                numbered = replace(exchange, header=exchange.header._replace(request=self._next))
                 self._open[self._next] = numbered
                 self._queue.append(numbered)
                 self._lock.notify()

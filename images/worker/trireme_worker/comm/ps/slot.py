@@ -21,6 +21,7 @@ from trireme_worker.comm.ps import consistency, functions
 from trireme_worker.comm.ps.consistency import Clock, Consistency, Mode, Verdict
 from trireme_worker.comm.ps.errors import Reason
 from trireme_worker.comm.ps.functions import Update
+from trireme_worker.comm.ps.spares import Spares
 from trireme_worker.comm.ps.table import Table
 
 
@@ -100,7 +101,7 @@ class Push:
 
 
 class Slot:
-    def __init__(self, table: Table, index: int) -> None:
+    def __init__(self, table: Table, index: int, spares: Spares) -> None:
         self.table = table
         self.index = index
         self.range = table.ranges[index]
@@ -118,7 +119,7 @@ class Slot:
         self.state: dict[str, Tensor] = {}
         self._function = functions.create(table.function)
         self._readers = 0
-        self._spare: Tensor | None = None
+        self._spares = spares
         self._pending: dict[int, Aggregate] = {}
         self._uncommitted: list[tuple[int, Asked]] = []
         self._pulls: list[Asked] = []
@@ -140,9 +141,7 @@ class Slot:
             return None
         if number in self._pending or self.clock.admit(worker, number) is not Verdict.APPLY:
             return None
-        gradient, self._spare = self._spare, None
-        if gradient is None:
-            gradient = torch.empty_like(self.values)
+        gradient = self._spares.take(self.values.numel())
         self._pending[number] = Aggregate(gradient, filling=worker)
         return gradient
 
@@ -151,7 +150,8 @@ class Slot:
         aggregate = self._pending.get(number)
         if aggregate is not None and aggregate.filling == worker:
             del self._pending[number]
-            self._spare = aggregate.gradient
+            if aggregate.gradient is not None:
+                self._spares.give(aggregate.gradient)
             self.lock.notify_all()
 
     def filling(self, number: int) -> bool:
@@ -199,7 +199,7 @@ class Slot:
     def commit(self, version: int, rule: Consistency, change: Change | None = None) -> Effects:
         """The chain has everything up to `version`. `change`: one whose gradient nobody needs any more."""
         if change is not None and change.own and change.rows is None:
-            self._spare = change.gradient
+            self._spares.give(change.gradient)
         self.committed = max(self.committed, version)
         ready = [asked for at, asked in self._uncommitted if at <= self.committed]
         self._uncommitted = [(at, asked) for at, asked in self._uncommitted if at > self.committed]
@@ -282,11 +282,8 @@ class Slot:
         elif push.rows is not None:
             aggregate.rows.append((push.rows, push.gradient.clone()))
         elif aggregate.gradient is None:
-            aggregate.gradient, self._spare = self._spare, None
-            if aggregate.gradient is None:
-                aggregate.gradient = push.gradient.clone()
-            else:
-                aggregate.gradient.copy_(push.gradient)
+            aggregate.gradient = self._spares.take(push.gradient.numel())
+            aggregate.gradient.copy_(push.gradient)
         else:
             aggregate.gradient.add_(push.gradient)
         aggregate.asked[worker] = push.asked

@@ -11,7 +11,6 @@ import socket
 import struct
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 
 from trireme_worker.comm.ps import frame
 from trireme_worker.comm.ps.errors import Lost
@@ -55,7 +54,7 @@ class Wire:
 
     def send(self, header: Header, meta: bytes = b"", body: Sequence[memoryview] = ()) -> None:
         """Sends one frame; its lengths are filled in. Raises Lost and BadFrame."""
-        sized = replace(header, meta=len(meta), body=sum(len(part) for part in body))
+        sized = header._replace(meta=len(meta), body=sum(map(len, body)))
         parts = [*views(frame.pack(sized), meta), *body]
         with self._sending:
             try:
