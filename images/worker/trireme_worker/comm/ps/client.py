@@ -24,11 +24,13 @@ from trireme_worker.comm.ps.connections import Connections
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.courier import Courier
 from trireme_worker.comm.ps.errors import Lost, ParameterServerError
+from trireme_worker.comm.ps.filters import Traffic
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.greeting import Caller
 from trireme_worker.comm.ps.memory import Layout, Staging
 from trireme_worker.comm.ps.operation import Operation, Request
 from trireme_worker.comm.ps.partition import Range
+from trireme_worker.comm.ps.sieve import Sieve
 from trireme_worker.comm.ps.table import Table
 from trireme_worker.comm.ps.view import Directory, Watch
 
@@ -66,6 +68,7 @@ class Registered:
     layout: Layout
     outgoing: Staging
     incoming: Staging
+    sieve: Sieve
     numbers: list[int] = field(default_factory=list)
     """Of each range, the last push."""
     pushing: dict[int, Request] = field(default_factory=dict)
@@ -101,7 +104,7 @@ class Client:
         row: int = 1,
         function: Mapping[str, Any] | None = None,
         reduction: str = "mean",
-        filters: Sequence[Mapping[str, Any]] = (),
+        filters: Sequence[str | Mapping[str, Any]] = (),
         nan: str = "refuse",
         consistency: str = "",
         root_rank: int = 0,
@@ -118,12 +121,13 @@ class Client:
         tensors = _tensors(like)
         layout = Layout([tensor.numel() for tensor in tensors])
         table = Table(key, layout.length, row, dict(function or {"name": "add"}), reduction, nan,
-                      tuple(dict(each) for each in filters), consistency)  # fmt: skip
+                      tuple(filters), consistency)  # fmt: skip
         try:
             table.check()
         except ValueError as error:
             raise ParameterServerError(f"register: {error}") from error
-        registered = Registered(table, layout, Staging(layout), Staging(layout), [0] * len(table.ranges))
+        registered = Registered(table, layout, Staging(layout), Staging(layout),
+                                Sieve(table, self.rank), [0] * len(table.ranges))  # fmt: skip
         with self._lock:
             if key in self._tables:
                 raise ParameterServerError(f"register: table {key!r} is registered already")
@@ -178,6 +182,10 @@ class Client:
     def ranges(self, key: str) -> Sequence[Range]:
         """How a table is cut."""
         return self._get(key).table.ranges
+
+    def traffic(self, key: str) -> Mapping[str, Traffic]:
+        """Bytes of this worker's pushes before and after each of the table's filters."""
+        return self._get(key).sieve.traffic
 
     def pushes(self, key: str) -> int:
         """Pushes of this worker, its predecessors' included, that every range has."""
@@ -340,6 +348,7 @@ class Client:
         def land() -> None:
             for index in indices:
                 back.land(incoming, table.ranges[index])
+                registered.sieve.remember(index, incoming, back)
 
         operation = Operation(len(indices), [*outgoing, *incoming], land if incoming else None)
         for index in indices:
@@ -350,6 +359,8 @@ class Client:
             request.number = registered.numbers[index]
             request.body = out.outgoing(outgoing, part) if outgoing else ()
             request.into = back.incoming(incoming, part) if incoming else ()
+            if request.pushes and table.filters:
+                registered.sieve.dense(request)
             self._courier.send(request)
         return operation
 
@@ -366,7 +377,9 @@ class Client:
             data = memory.data(part.values)
             request.keep = (part,)
             request.body = [data] if request.pushes and len(data) else ()
-            request.into = () if request.pushes else [data]
+            request.into = () if request.pushes or not len(data) else [data]
+            if request.pushes and registered.table.filters:
+                registered.sieve.rows(request, part.rows, part.values)
             self._courier.send(request)
         return operation
 

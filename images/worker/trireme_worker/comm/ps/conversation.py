@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from trireme_worker.comm.ps import copies, frame, memory, tensors
+from trireme_worker.comm.ps import copies, filters, frame, memory, partition, tensors
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.copies import Copy
 from trireme_worker.comm.ps.errors import BadFrame, Lost, Reason, Refused
+from trireme_worker.comm.ps.filters import Pipeline
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.functions import Update
 from trireme_worker.comm.ps.greeting import Caller
@@ -44,6 +45,7 @@ class Conversation:
         self._wire = wire
         self._outbox = Outbox(wire, f"ps-answers-{caller.role}-{caller.index}")
         self._scratch: Tensor | None = None
+        self._pipelines: dict[int, Pipeline] = {}
         self._left: int = 0
         """Bytes of the present frame that are not read yet."""
         self._workers: dict[Kind, Callable[[Header], None]] = {
@@ -135,9 +137,11 @@ class Conversation:
     def _push(self, header: Header) -> None:
         slot = self._slot(header)
         rule = self._shard.rule_of(slot.table)
-        if header.flags & (frame.ROWS | frame.FILTERED):
+        placed = None
+        if header.flags & frame.FILTERED:
+            rows, gradient = self._filtered(slot, header)
+        elif header.flags & frame.ROWS:
             rows, gradient = self._sparse(slot, header)
-            placed = None
         else:
             rows = None
             placed, gradient = self._dense(slot, header, rule)
@@ -184,6 +188,19 @@ class Conversation:
         gradient = torch.empty(len(rows), slot.table.row)
         self._into(gradient)
         return rows, gradient
+
+    def _filtered(self, slot: Slot, header: Header) -> tuple[Tensor | None, Tensor]:
+        table = slot.table
+        pipeline = self._pipelines.setdefault(table.number, filters.chain(table.filters))
+        key = partition.range_key(table.name, slot.index)
+        try:
+            packed = filters.unpack(self._bytes(header.body))
+            message = pipeline.decode(packed, filters.Context(key, header.number, len(slot.range), table.row))
+        except filters.UnknownKeys as error:
+            raise Refused(Reason.UNKNOWN_KEYS, str(error)) from error
+        except filters.BadMessage as error:
+            raise Refused(Reason.MALFORMED, str(error)) from error
+        return message.indices, message.values
 
     def _pull(self, header: Header) -> None:
         slot = self._slot(header)

@@ -79,6 +79,9 @@ class Courier:
             request.operation.finished()
         elif isinstance(outcome, Refused) and outcome.reason is Reason.GAP and request.pushes:
             self._renumber(request, outcome.number)
+        elif isinstance(outcome, Refused) and outcome.reason is Reason.UNKNOWN_KEYS and request.whole is not None:
+            request.body, request.whole = request.whole(), None
+            self._again(request, 0.0)
         elif isinstance(outcome, Lost) or (
             isinstance(outcome, Refused) and outcome.reason in (Reason.WRONG_VIEW, Reason.NOT_READY)
         ):

@@ -22,7 +22,7 @@ class Lost(ParameterServerError):
 
 
 class Reason(IntEnum):
-    """Why a request was refused. The first three are answered by asking again; the others reach the user."""
+    """Why a request was refused. The user hears of those that asking again does not mend."""
 
     WRONG_VIEW = 1
     """The server has another view; its number comes along."""
@@ -39,6 +39,8 @@ class Reason(IntEnum):
     MALFORMED = 8
     FAILED = 9
     """The update function or the disk failed on the server."""
+    UNKNOWN_KEYS = 10
+    """The server does not remember the keys that the message left out: it must come with them."""
 
 
 class Refused(ParameterServerError):

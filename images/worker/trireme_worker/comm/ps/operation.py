@@ -71,6 +71,8 @@ class Request:
     into: Sequence[memoryview] = ()
     answered: Callable[[int], None] | None = None
     """Called with the number that the server answers."""
+    whole: Callable[[], list[memoryview]] | None = None
+    """Makes the body of a filtered push with all its keys."""
     keep: Sequence[object] = field(default=())
     """What `body` and `into` lie in."""
     tries: int = 0

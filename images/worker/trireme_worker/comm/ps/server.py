@@ -37,6 +37,10 @@ TICK_SECONDS = 1.0
 """Between two announcements (contract: SERVING_SECONDS)."""
 
 
+CLOSE_SECONDS = 10.0
+"""For each thread to end when the server is closed."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a server is told at its start."""
@@ -69,6 +73,7 @@ class Server:
         self._presence = Presence()
         self._lock = threading.Lock()
         self._conversations: set[Conversation] = set()
+        self._talking: set[threading.Thread] = set()
         self._closed = threading.Event()
         tcp = transport.listen(settings.address)
         unix = f"@trireme-ps-{self.incarnation}"
@@ -94,10 +99,14 @@ class Server:
             listener.close()
         with self._lock:
             conversations = list(self._conversations)
+            talking = list(self._talking)
         for conversation in conversations:
             conversation.close()
         self.chain.close()
         self.keeper.close()
+        # A thread within torch must not outlive the interpreter.
+        for thread in [*self._threads, *talking]:
+            thread.join(CLOSE_SECONDS)
 
     # Requests
 
@@ -218,10 +227,19 @@ class Server:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._converse, args=(connection,), name="ps-connection", daemon=True).start()
+            thread = threading.Thread(target=self._converse, args=(connection,), name="ps-connection", daemon=True)
+            with self._lock:
+                self._talking.add(thread)
+            thread.start()
 
     def _converse(self, connection: socket.socket) -> None:
-        wire = transport.Wire(connection)
+        try:
+            self._talk(transport.Wire(connection))
+        finally:
+            with self._lock:
+                self._talking.discard(threading.current_thread())
+
+    def _talk(self, wire: transport.Wire) -> None:
         try:
             caller = greeting.receive(wire, self.settings.token, Host(self.settings.index, self.incarnation))
         except ParameterServerError as error:

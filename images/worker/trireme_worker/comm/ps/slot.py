@@ -174,12 +174,13 @@ class Slot:
             aggregate.again.append(asked)
             return Effects()
         behind = {worker for worker in self.clock.members if self.clock.get(worker) < asked.number}
-        if rule.mode is not Mode.SYNC or (aggregate is None and behind == {asked.worker}):
+        alone = rule.mode is not Mode.SYNC or behind == {asked.worker}
+        if alone and aggregate is None:
             change = self._apply({asked.worker: asked}, push.gradient, push.rows, push.rate)
             return Effects([], change)
         aggregate = self._pending.setdefault(asked.number, Aggregate())
         self._add(aggregate, push)
-        return self._complete(asked.number, rule)
+        return self._complete(asked.number, rule, at_once=rule.mode is not Mode.SYNC)
 
     def pull(self, asked: Asked, rule: Consistency) -> Effects:
         if self.status is not Status.PRIMARY:

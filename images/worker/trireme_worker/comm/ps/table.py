@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from trireme_worker.comm.ps import consistency, functions, partition
+from trireme_worker.comm.ps import consistency, filters, functions, partition
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.partition import Range
 
@@ -36,7 +36,7 @@ class Table:
     """What becomes of the pushes that are applied together (Sync): their mean or their sum."""
     nan: str = "refuse"
     """What becomes of a push with a NaN or an infinity: it is refused, or passed on to the update function."""
-    filters: tuple[Mapping[str, Any], ...] = ()
+    filters: tuple[str | Mapping[str, Any], ...] = ()
     """Configuration of the filters of pushes, in the order in which the worker applies them."""
     consistency: str = ""
     """Of this table alone; empty: the job's."""
@@ -65,6 +65,7 @@ class Table:
                            f"got {self.reduction!r} and {self.nan!r}")  # fmt: skip
         try:
             functions.create(self.function)
+            filters.chain(self.filters)
             consistency.Consistency.parse(self.consistency or "Sync")
         except ValueError as error:
             raise BadTable(f"table {self.name!r}: {error}") from error

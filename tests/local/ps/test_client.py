@@ -1,0 +1,123 @@
+"""One worker or two against real servers: rows, filters, mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from support import psgroup
+from support.psgroup import together
+from trireme_worker.comm.ps.client import Client
+from trireme_worker.comm.ps.errors import ParameterServerError
+
+ROWS = torch.tensor([3, 250_000, 3, 299_999])
+GRADIENT = torch.arange(12, dtype=torch.float32).view(4, 3)
+
+
+def test_rows_of_two_workers_meet_in_their_step() -> None:
+    with psgroup.group(servers=2) as group:
+        clients = [group.client(0), group.client(1)]
+
+        def work(rank: int) -> torch.Tensor:
+            client = clients[rank]
+            client.register("e", [300_000, 3], row=3, reduction="sum")
+            client.wait(client.push_rows("e", ROWS[rank:], GRADIENT[rank:]))
+            return client.pull_rows("e", torch.tensor([299_999, 0, 3, 250_000]))
+
+        found = together(lambda: work(0), lambda: work(1))
+    rows = [[18, 20, 22], [0, 0, 0], [12, 15, 18], [6, 8, 10]]
+    assert [each.tolist() for each in found] == [rows, rows]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [["bf16"], ["fp16"], [{"name": "topk", "ratio": 1.0}], ["key_caching"]],
+    ids=["bf16", "fp16", "topk", "key_caching"],
+)
+def test_what_filters_leave_arrives(filters: list[object]) -> None:
+    with psgroup.group(servers=2, workers=1) as group:
+        client = group.client(0)
+        client.register("d", [900_000], filters=filters)
+        client.register("e", [300_000, 3], row=3, filters=filters)
+        for _ in range(3):
+            client.wait(client.push("d", torch.full((900_000,), 2.0)))
+            client.wait(client.push_rows("e", ROWS, GRADIENT))
+        assert torch.equal(client.pull("d"), torch.full((900_000,), 6.0))
+        assert client.pull_rows("e", ROWS[:2]).tolist() == [[18, 24, 30], [9, 12, 15]]
+
+
+def test_a_strided_half_precision_tensor_goes_through_staging() -> None:
+    with psgroup.group(workers=1) as group:
+        client = group.client(0)
+        client.register("w", [4, 6])
+        out = torch.zeros(6, 4, dtype=torch.bfloat16).t()
+        client.wait(client.push_pull("w", torch.arange(24.0, dtype=torch.float16).view(6, 4).t(), out))
+        assert torch.equal(out.float(), torch.arange(24.0).view(6, 4).t())
+
+
+def mistakes() -> dict[str, tuple[Callable[[Client], object], str]]:
+    return {
+        "unknown": (lambda c: c.pull("v"), r"table 'v' is not registered \(registered: w\)"),
+        "shape": (lambda c: c.push("w", torch.zeros(9)), r"'w' was registered with \[10\] elements, got \[9\]"),
+        "twice": (lambda c: c.register("w", [10]), "'w' is registered already"),
+        "function": (lambda c: c.register("x", [1], function={"name": "sdg"}), "no update function 'sdg'"),
+        "filter": (lambda c: c.register("x", [1], filters=["fp8"]), "no filter 'fp8'"),
+        "rows": (lambda c: c.pull_rows("w", torch.tensor([10])), "has rows 0 to 9, got 10 to 10"),
+        "checkpoint": (lambda c: c.checkpoint(), "there is no checkpoint directory"),
+        "nan": (
+            lambda c: c.wait(c.push("w", torch.tensor([0.0] * 4 + [float("nan")] + [0.0] * 5))),
+            "push 1 of 'w' by worker 0 has 1 values that are NaN or infinite, the first at element 4",
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", mistakes())
+def test_a_mistake_is_told(name: str) -> None:
+    call, message = mistakes()[name]
+    with psgroup.group(workers=1) as group:
+        client = group.client(0)
+        client.register("w", [10])
+        with pytest.raises(ParameterServerError, match=message):
+            call(client)
+        client.wait(client.push("w", torch.ones(10)))
+        assert client.pull("w").tolist() == [1] * 10
+
+
+def test_nan_is_passed_on_where_the_table_says_so() -> None:
+    with psgroup.group(workers=1) as group:
+        client = group.client(0)
+        client.register("w", [2], nan="pass")
+        client.wait(client.push("w", torch.tensor([1.0, float("inf")])))
+        assert client.pull("w").tolist() == [1, float("inf")]
+
+
+def test_workers_that_register_differently_are_told() -> None:
+    with psgroup.group() as group:
+        first, second = group.client(0), group.client(1)
+        first.register("w", [10])
+        with pytest.raises(ParameterServerError, match=r"'w' is registered twice, and differently \(length: 10 and 11\)"):
+            second.register("w", [11])
+
+
+def test_patience_ends_when_no_server_is_left() -> None:
+    with psgroup.group(workers=1) as group:
+        client = group.client(0, patience_seconds=0.2)
+        client.register("w", [2])
+        group.kill(0)
+        with pytest.raises(ParameterServerError, match=r"push 1 of range 0 of table 'w': no server took it for 0.2 s"):
+            client.wait(client.push("w", torch.ones(2)))
+
+
+def test_a_barrier_holds_until_all_have_come() -> None:
+    with psgroup.group() as group:
+        clients = [group.client(0), group.client(1)]
+        passed: list[int] = []
+
+        def work(rank: int) -> None:
+            clients[rank].barrier()
+            passed.append(rank)
+            clients[rank].barrier()
+            assert sorted(passed[:2]) == [0, 1]
+
+        together(lambda: work(0), lambda: work(1))
