@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import re
@@ -161,6 +162,7 @@ def _run(name: str, role: str, place: Place, pipe: Connection) -> None:
     try:
         peer = importlib.import_module(f"ps_peers.{name}")
         (torch.ones(1024) + 1).numpy().sum()  # what torch maps when it is first used
+        gc.collect()  # the first full collection walks all imports, in this process or any other
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
         pipe.send(_memory(os.getpid(), "VmRSS"))
         if role != "worker":
