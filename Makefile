@@ -50,6 +50,17 @@ test: lint verify $(SENTENCES) ## Everything that CI checks: lint, types, layers
 unit: $(READY) ## The unit tests alone (seconds)
 	@$(PYTEST) tests/unit
 
+SEED ?= $(shell date +%s)
+MINUTES ?= 10
+
+.PHONY: fuzz
+fuzz: $(READY) ## Misfortune of every kind for the parameter server, MINUTES=10 long; SEED repeats a run
+	@PYTHONPATH=operator:images/worker:tests $(BIN)/python tests/support/psfuzz.py $(SEED) $(MINUTES)
+
+.PHONY: chart-test
+chart-test: $(READY) ## The chart as Helm renders it; on a real cluster too when TRIREME_TEST_KUBECONFIG names one
+	@$(PYTEST) tests/chart
+
 .PHONY: lint
 lint: $(READY) ## Style, types and the import rules
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
@@ -91,24 +102,37 @@ image-gpu: ## Build the GPU worker's image: Horovod with NCCL, torch for CUDA
 KIND_CONFIG := build/kind.kubeconfig
 KIND_TOOL = $(shell PYTHONPATH=tools $(BIN)/python -c 'from kubernetes_tools import binary; print(binary("$(1)"))') --kubeconfig $(KIND_CONFIG)
 
+# Each is skipped, with a line that says why, where kind or docker is missing.
+KIND = @if command -v kind >/dev/null && docker info >/dev/null 2>&1; then $(MAKE) --no-print-directory $(1); else echo "$@: skipped, it needs kind and a running docker"; fi
+
 .PHONY: kind-up
-kind-up: $(READY) ## A local kind cluster with the operator installed from the chart
-	@command -v kind >/dev/null && docker info >/dev/null 2>&1 || { echo "make kind-up needs kind and a running docker"; exit 1; }
+kind-up: ## A local kind cluster with the operator installed from the chart
+	$(call KIND,_kind-up)
+
+.PHONY: kind-test
+kind-test: ## The examples as pods on the kind cluster, a killed worker, the chart's own test
+	$(call KIND,_kind-test)
+
+.PHONY: kind-down
+kind-down: ## Uninstall the chart, see that only the CRD is left, remove the cluster
+	$(call KIND,_kind-down)
+
+.PHONY: _kind-up _kind-test _kind-down _kind-there
+_kind-up: $(READY)
 	@mkdir -p build
-	kind create cluster --config manifests/kind.yaml --kubeconfig $(KIND_CONFIG) --wait 120s
+	kind create cluster --config tests/e2e/kind.yaml --kubeconfig $(KIND_CONFIG) --wait 120s
 	$(MAKE) images BUILDER=docker
 	kind load docker-image --name trireme $(IMAGES)/operator:$(TAG) $(IMAGES)/worker:$(TAG)
 	$(call KIND_TOOL,helm) install trireme charts/trireme --namespace trireme-system --create-namespace --set image.repository=$(IMAGES)/operator,image.tag=$(TAG) --wait
 
-.PHONY: kind-test
-kind-test: $(READY) ## The examples as pods on the kind cluster, a killed worker, the chart's own test
+_kind-there:
 	@test -e $(KIND_CONFIG) || { echo "there is no kind cluster: make kind-up"; exit 1; }
+
+_kind-test: _kind-there $(READY)
 	TRIREME_E2E_KUBECONFIG=$(KIND_CONFIG) $(PYTEST) tests/e2e
 	$(call KIND_TOOL,helm) test trireme --namespace trireme-system
 
-.PHONY: kind-down
-kind-down: $(READY) ## Uninstall the chart, see that only the CRD is left, remove the cluster
-	@test -e $(KIND_CONFIG) || { echo "there is no kind cluster"; exit 1; }
+_kind-down: _kind-there $(READY)
 	$(call KIND_TOOL,helm) uninstall trireme --namespace trireme-system --wait
 	@left=$$($(call KIND_TOOL,kubectl) get all,clusterrole,clusterrolebinding,secret -A -l app.kubernetes.io/instance=trireme -o name); test -z "$$left" || { echo "left behind: $$left"; exit 1; }
 	kind delete cluster --name trireme
@@ -118,6 +142,7 @@ kind-down: $(READY) ## Uninstall the chart, see that only the CRD is left, remov
 bench: $(READY) ## The benchmarks; JSON goes to benchmarks/results
 	@mkdir -p benchmarks/results
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script > benchmarks/results/$$(basename $$script .py).json; done
+	@$(BIN)/python benchmarks/launch.py --scale --plot benchmarks/results/launch-scale.svg > benchmarks/results/launch-scale.json
 
 .PHONY: clean
 clean: ## Remove the environment and build leftovers (the Horovod cache stays)

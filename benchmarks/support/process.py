@@ -43,6 +43,10 @@ class Process:
         """Watch events so far by `resource`."""
         return await self._tally("trireme_watch_events_total", "{resource}")
 
+    async def reconciles(self) -> int:
+        """Looks at a job so far."""
+        return (await self._tally("trireme_reconcile_seconds_count", "all"))["all"]
+
     async def _tally(self, name: str, by: str) -> Counter[str]:
         url = f"http://127.0.0.1:{self.metrics_port}/metrics"
         async with aiohttp.ClientSession() as session, session.get(url) as response:

@@ -11,7 +11,7 @@ import jsonschema
 import kubernetes_definitions
 import pytest
 import yaml
-from render_manifests import CHART, NAMESPACE, helm, template
+from render_manifests import CHART, NAMESPACE, ROOT, helm, template
 from trireme import __version__
 from trireme.cli.operate import operator
 from trireme.contract import names
@@ -267,6 +267,13 @@ def test_network_policy_limits_egress_to_dns_api_server_and_coordinators(rich):
 
 def test_network_policy_can_be_left_out(render):
     assert ("NetworkPolicy", "trireme") not in render("--set=networkPolicy.enabled=false")
+
+
+def test_whoever_has_no_helm_applies_the_whole_folder():
+    """`kubectl apply -f manifests/`, of which the README speaks, takes every file there and none below."""
+    assert sorted(path.name for path in (ROOT / "manifests").iterdir()) == [
+        "crd.yaml", "examples", "operator.yaml", "rbac.yaml",
+    ]  # fmt: skip
 
 
 def test_versions_agree():

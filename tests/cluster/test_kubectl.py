@@ -16,7 +16,7 @@ import yaml
 from cluster.api import Api
 from cluster.widgets import CRDS, DEFINITION, GROUP, widget
 
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 60
 WIDGET = "widget.conformance.trireme.dev"
 
 Kubectl = Callable[..., Awaitable[str]]
@@ -174,11 +174,11 @@ async def test_delete_waits_until_the_object_is_gone(kubectl: Kubectl) -> None:
 
 async def test_wait_for_a_condition_and_for_the_end(kubectl: Kubectl) -> None:
     await kubectl("create", "-f", "-", stdin=widget("one"))
-    waiting = asyncio.create_task(kubectl("wait", "wd/one", "--for=condition=Ready", "--timeout=20s"))
+    waiting = asyncio.create_task(kubectl("wait", "wd/one", "--for=condition=Ready", "--timeout=60s"))
     ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     await kubectl("patch", "wd", "one", "--subresource=status", "--type=merge", "-p", json.dumps(ready))
     assert await waiting == f"{WIDGET}/one condition met\n"
-    ending = asyncio.create_task(kubectl("wait", "wd/one", "--for=delete", "--timeout=20s"))
+    ending = asyncio.create_task(kubectl("wait", "wd/one", "--for=delete", "--timeout=60s"))
     await kubectl("delete", "wd", "one")
     await ending
 

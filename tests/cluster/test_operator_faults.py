@@ -149,7 +149,7 @@ async def test_what_no_watch_told_is_found_by_listing(operator: Operator, client
 
 async def test_slow_answers_are_waited_for(operator: Operator, client: Client, server: ApiServer) -> None:
     await served(client)
-    with ear("status job=") as begun:
+    with ear("create job=") as begun:
         async with operator.running():
             await client.create(TRAINING_JOBS, NAMESPACE, job())
             await begun.wait()
@@ -168,7 +168,7 @@ async def test_minutes_of_errors_are_outlasted_with_ever_fewer_requests(
     monkeypatch.setattr(backoff, "delay", lambda *given, **named: real(*given, **named) / 100)
     burst = Rule(500)
     await served(client)
-    with ear("status job=") as begun, ear("informer interrupted") as watching, ear("retry job=") as writing:
+    with ear("create job=") as begun, ear("informer interrupted") as watching, ear("retry job=") as writing:
         async with operator.running():
             await client.create(TRAINING_JOBS, NAMESPACE, job())
             await begun.wait()

@@ -94,7 +94,7 @@ async def test_what_is_shipped_is_enough(operator: Operator, client: Client, nam
             await end_all(client, namespace, {"digits-worker-1": {}}, code=3)
             await phase(client, namespace, "Failed")
             await pods(client, namespace, 1)
-            await announced(client, namespace, "Launched", "Failed")
+            await announced(client, namespace, "Running", "Failed")
     assert forbidden.lines == []
 
 

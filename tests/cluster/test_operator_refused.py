@@ -169,3 +169,58 @@ async def test_what_a_namespace_that_goes_away_answers_is_a_refusal(
             await told(client, namespace, words)
             await holds.wait(4)
     assert len(operator.writes) <= 8 * (len(holds.lines) + 1)
+
+
+def forbidden(verb: str, resource: str) -> Rule:
+    """How an API server refuses what no role allows. test_operator_rbac takes the rights away on a real one."""
+    words = f'{resource} is forbidden: User "operator" cannot {verb} resource "{resource}" in API group ""'
+    return Rule(403, verbs=frozenset({verb}), resources=frozenset({resource}), message=words)
+
+
+@pytest.mark.parametrize(
+    "resource", ["pods", "services", "secrets", "configmaps", "networkpolicies", "poddisruptionbudgets"]
+)
+async def test_a_right_that_is_missing_is_told_by_its_verb_and_resource(
+    operator: Operator, client: Client, namespace: str, pocket: ApiServer | None, resource: str
+) -> None:
+    if pocket is None:
+        pytest.skip("test_operator_rbac does it with roles")
+    pocket.faults.add(forbidden("create", resource))
+    async with operator.running():
+        with ear("hold job=") as holds:
+            await client.create(TRAINING_JOBS, namespace, job())
+            stuck = await told(client, namespace, f'cannot create resource "{resource}"')
+            events = await announced(client, namespace, "Refused")
+            await holds.wait(4)
+        pocket.faults.clear()
+        await pods(client, namespace, 2)
+    conditions = {each["type"]: (each["status"], each["reason"]) for each in stuck["status"]["conditions"]}
+    assert conditions["Running"] == ("False", "Refused")
+    assert f'cannot create resource "{resource}"' in events["Refused"]["note"]
+    pauses = [float(line.split("seconds=")[1].split()[0]) for line in holds.lines]
+    assert pauses[3] >= 0.4  # the first is 0.1 at most
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource"), [("patch", "trainingjobs/status"), ("get", "trainingjobs")], ids=["status", "get"]
+)
+async def test_a_right_without_which_no_status_can_be_written_is_an_event(
+    operator: Operator, client: Client, namespace: str, pocket: ApiServer | None, verb: str, resource: str
+) -> None:
+    if pocket is None:
+        pytest.skip("test_operator_rbac does it with roles")
+    rule = forbidden(verb, resource)
+    with ear("retry job=") as retries:
+        async with operator.running():
+            pocket.faults.add(rule)
+            await client.create(TRAINING_JOBS, namespace, job())
+            events = await announced(client, namespace, "ReconcileFailed")
+            await retries.wait(4)
+            struck = pocket.faults.struck(rule)
+            pocket.faults.clear()
+            await pods(client, namespace, 2)
+            await told(client, namespace, "Pending: 0/2 pods run")
+    assert f'cannot {verb} resource "{resource}"' in events["ReconcileFailed"]["note"]
+    pauses = [float(line.split("seconds=")[1].split()[0]) for line in retries.lines]
+    assert pauses[3] > pauses[0]
+    assert struck <= len(retries.lines) + 1

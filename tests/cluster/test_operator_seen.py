@@ -16,7 +16,7 @@ from trireme.cluster.client import Client
 from trireme.cluster.resources import EVENTS, TRAINING_JOBS
 from trireme.controller.settings import Settings
 
-SECONDS = 20
+SECONDS = 60
 WAITING = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
 
 
@@ -58,7 +58,7 @@ async def test_the_life_of_a_job_is_announced_and_counted(
         await client.create(TRAINING_JOBS, namespace, job())
         found = await pods(client, namespace, 2)
         await play(client, namespace, "digits-worker-1", WAITING, "Pending")
-        await announced(client, namespace, "Launched", "ImagePullBackOff")
+        await announced(client, namespace, "ImagePullBackOff")
         await run_all(client, namespace, found)
         await phase(client, namespace, "Running")
         await end_all(client, namespace, {"digits-worker-1": {}}, code=3)
@@ -66,7 +66,6 @@ async def test_the_life_of_a_job_is_announced_and_counted(
         events = await announced(client, namespace, "Running", "RankFailed", "Failed")
         samples = await scraped(port, lambda now: now.get('trireme_jobs{phase="Failed"}') == 1)
     assert {reason: event["type"] for reason, event in events.items()} == {
-        "Launched": "Normal",
         "ImagePullBackOff": "Warning",
         "Running": "Normal",
         "RankFailed": "Warning",

@@ -22,7 +22,7 @@ from trireme.cluster.events import Recorder
 from trireme.cluster.resources import EVENTS, TRAINING_JOBS, Resource
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 30
+SECONDS = 60
 
 Trireme = Callable[..., Awaitable[tuple[int, str, str]]]
 

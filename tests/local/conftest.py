@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from support.desk import Desk
 from trireme.contract import bundle, environ, names, wire
 from trireme.contract.environ import PodEnvironment
 
@@ -145,3 +146,10 @@ def job(tmp_path: Path, agent_pyz: Path) -> Iterator[Job]:
     assert not left, "processes left behind"
     strays = [path.name for path in tmp_path.iterdir() if not path.name.startswith(("token-", "termination-"))]
     assert not strays, "files left behind"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    assert desk.clear() == []

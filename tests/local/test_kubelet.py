@@ -29,7 +29,7 @@ from trireme.pocket.scheduler import Scheduler
 Object = dict[str, Any]
 Condition = Callable[[Object], bool]
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 GPU = "nvidia.com/gpu"
 KUBELET_WRITES = frozenset({"pods/status", "pods/binding", "events"})
 
@@ -193,6 +193,16 @@ async def test_a_command_that_cannot_be_executed(pocket: Pocket, container: Obje
     assert ended(result) == {"exitCode": 128, "reason": "StartError", "message": message}
 
 
+async def test_no_signal_that_the_kubelets_parent_ignores_is_ignored_in_a_container(pocket: Pocket) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        await pocket.run(pod("grep SigIgn /proc/self/status"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    ignored = int((await pocket.logs("p")).split()[1], 16)
+    assert [number for number in signal.valid_signals() if ignored >> (number - 1) & 1] == []
+
+
 async def test_the_last_lines_stand_in_for_a_missing_message(pocket: Pocket) -> None:
     script = "for i in 1 2 3; do echo $i; done; exit 1"
     result = await pocket.run(pod(script, container={"terminationMessagePolicy": "FallbackToLogsOnError"}))
@@ -251,6 +261,16 @@ async def test_environment_volumes_and_names_are_resolved(pocket: Pocket, tmp_pa
     ]
 
 
+async def test_pods_of_one_namespace_share_a_claim(pocket: Pocket) -> None:
+    claim = {
+        "container": {"volumeMounts": [{"name": "v", "mountPath": "/shared"}]},
+        "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}],
+    }
+    await pocket.run(pod("echo kept > /shared/file", name="first", **claim))
+    await pocket.run(pod("cat /shared/file", name="second", **claim))
+    assert await pocket.logs("second") == "kept\n"
+
+
 async def test_two_pods_meet_on_one_port_by_name(pocket: Pocket) -> None:
     """The client starts before its server exists; both would use the same port of one address otherwise."""
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"clusterIP": "None"}}
@@ -291,12 +311,12 @@ async def test_an_image_reference_must_be_well_formed(pocket: Pocket) -> None:
 
 
 async def test_what_the_pocket_cannot_do_fails_the_pod_with_the_reason(pocket: Pocket) -> None:
-    result = await pocket.run(pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]))
-    kinds = "configMap, downwardAPI, emptyDir, hostPath, projected, secret"
+    result = await pocket.run(pod(volumes=[{"name": "v", "nfs": {"server": "s", "path": "/"}}]))
+    kinds = "configMap, downwardAPI, emptyDir, hostPath, persistentVolumeClaim, projected, secret"
     assert (result["status"]["phase"], result["status"]["reason"], result["status"]["message"]) == (
         "Failed",
         "PocketUnsupported",
-        f"spec.volumes[0].persistentVolumeClaim: the pocket has {kinds} volumes only",
+        f"spec.volumes[0].nfs: the pocket has {kinds} volumes only",
     )
 
 

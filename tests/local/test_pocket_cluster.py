@@ -18,7 +18,7 @@ from trireme.pocket.cluster import PocketCluster
 from trireme.pocket.kubelet import procfs
 from trireme.pocket.kubelet.addresses import Block, NoAddress
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 def job(*command: str, replicas: int = 2) -> dict[str, Any]:

@@ -3,80 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
+from support.desk import ROOT, Desk, wait_for
 
-ROOT = Path(__file__).parents[2]
-TRIREME = [sys.executable, "-m", "trireme.cli"]
-
-
-@dataclass
-class Desk:
-    """A user's folder: job files go in, and it knows afterwards what was left behind."""
-
-    home: Path
-
-    def job(self, *command: str, **worker: Any) -> str:
-        """Writes a job whose trainer runs `command`; returns its path."""
-        container = {"name": "trainer", "image": "img", "command": list(command), **worker.pop("container", {})}
-        spec = {"worker": {"template": {"spec": {"containers": [container]}}, **worker}}
-        document = {
-            "apiVersion": "trireme.dev/v1alpha1",
-            "kind": "TrainingJob",
-            "metadata": {"name": "j"},
-            "spec": spec,
-        }
-        path = self.home / "job.json"
-        path.write_text(json.dumps(document))
-        return str(path)
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        (self.home / "tmp").mkdir(exist_ok=True)
-        source = os.pathsep.join([str(ROOT / "operator"), str(ROOT / "images/worker")])
-        environ = {**os.environ, "TMPDIR": str(self.home / "tmp"), "PYTHONPATH": source}
-        return subprocess.Popen(
-            [*TRIREME, *arguments],
-            cwd=self.home,
-            env=environ,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=100)
-        return process.returncode, out, err
-
-    def left_behind(self) -> list[str]:
-        files = [str(path) for path in (self.home / "tmp").glob("*")]
-        marker = str(self.home)
-        processes = []
-        for process in psutil.process_iter():
-            try:
-                if process.pid != os.getpid() and marker in process.environ().get("TMPDIR", ""):
-                    processes.append(" ".join(process.cmdline()))
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return files + processes
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path)
-    yield desk
-    assert desk.left_behind() == []
+IN_THE_BACKGROUND = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+"""As a shell starts what a script puts in the background: with SIGINT ignored."""
 
 
 def test_a_job_from_its_yaml_to_its_exit_code(desk: Desk) -> None:
@@ -104,10 +39,13 @@ def test_every_example_succeeds(desk: Desk, example: Path) -> None:
 
 
 def test_piped_output_is_plain_lines_with_the_logs(desk: Desk) -> None:
-    code, out, err = desk("run", desk.job("sh", "-c", "echo hello from $RANK", replicas=2))
+    script = "import trireme_worker as t, os; print('hello from', os.environ['RANK']); "
+    script += "t.report(step=3, total_steps=3, loss=0.25)"
+    code, out, err = desk("run", desk.job("python3", "-c", script, replicas=2))
     assert code == 0, err
     lines = out.splitlines()
     assert sorted(line for line in lines if "hello" in line) == ["[0] hello from 0", "[1] hello from 1"]
+    assert lines[-2] == "trireme: last progress: 3/3 (100%) loss 0.25"
     assert lines[-1].startswith("trireme: Succeeded: 2 pods, 2 processes in ")
     assert "\x1b" not in out
 
@@ -159,7 +97,7 @@ def test_a_reader_that_leaves_does_not_end_the_job(desk: Desk) -> None:
     assert process.stdout.readline() == "trireme: Pending: 0/1 pods run\n"
     process.stdout.close()
     process.stdout = None
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
 
 
@@ -172,21 +110,40 @@ def test_what_the_pocket_cannot_do_is_refused_with_the_reason(desk: Desk) -> Non
 
 def test_too_many_gpus_stay_pending_with_the_reason(desk: Desk) -> None:
     limits = {"resources": {"limits": {"nvidia.com/gpu": 1}}}
-    job = desk.job("true", replicas=4, container=limits)
-    code, _, err = desk("run", job, "--gpus", "3", "--timeout", "6")
-    assert code == 3
-    assert "Pending: 1/4 unschedulable: Insufficient nvidia.com/gpu" in err
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_interrupted_while_it_runs(desk: Desk, number: signal.Signals) -> None:
-    marker = desk.home / "started"
-    process = desk.start("run", desk.job("sh", "-c", f"touch {marker}; sleep 600 & wait", replicas=2))
-    wait_for(marker.exists)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    process = desk.start("run", desk.job("true", replicas=4, container=limits), "--gpus", "3")
+    assert process.stdout is not None
+    assert "trireme: Pending: 1/4 unschedulable: Insufficient nvidia.com/gpu\n" in iter(process.stdout.readline, "")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted" in err
+
+
+def test_a_job_that_takes_too_long_is_given_up(desk: Desk) -> None:
+    code, _, err = desk("run", desk.job("sleep", "600"), "--timeout", "1")
+    assert code == 3
+    assert "the job has not finished within 1s: " in err
+
+
+@pytest.mark.parametrize(
+    ("numbers", "through"),
+    [
+        ([signal.SIGINT], []),
+        ([signal.SIGINT, signal.SIGINT], []),
+        ([signal.SIGINT], IN_THE_BACKGROUND),
+        ([signal.SIGTERM], []),
+        ([signal.SIGHUP], []),
+    ],
+    ids=["Ctrl-C", "Ctrl-C-twice", "Ctrl-C-in-the-background", "SIGTERM", "terminal-closed"],
+)
+def test_interrupted_while_it_runs(desk: Desk, numbers: list[signal.Signals], through: list[str]) -> None:
+    started, stopping = desk.home / "started", desk.home / "stopping"
+    stubborn = f"trap 'touch {stopping}' TERM; touch {started}; sleep 600 & wait; sleep 600"
+    process = desk.start("run", desk.job("sh", "-c", stubborn, replicas=2), through=through)
+    for number, moment in zip(numbers, [started, stopping], strict=False):
+        wait_for(moment.exists)
+        process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "interrupted: the job was stopped and removed\n")
 
 
 @pytest.mark.parametrize(
@@ -222,13 +179,6 @@ def test_up_writes_a_kubeconfig_and_takes_it_away(desk: Desk) -> None:
     wait_for(kubeconfig.exists)
     assert kubeconfig.stat().st_mode & 0o777 == 0o600
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, kubeconfig.exists()) == (0, False), err
     assert "export KUBECONFIG=" in out
-
-
-def wait_for(condition: Any, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)

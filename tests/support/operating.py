@@ -138,7 +138,7 @@ async def phase(client: Client, namespace: str, wanted: str, name: str = "digits
 
 async def announced(client: Client, namespace: str, *reasons: str) -> dict[str, Object]:
     """The job's Events by reason, once there is one of each."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found, _ = await client.list(EVENTS, namespace)
             ours = {each["reason"]: each for each in found if each["regarding"].get("kind") == "TrainingJob"}

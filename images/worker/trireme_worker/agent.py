@@ -190,7 +190,7 @@ class Agent:
         chosen = {key: self._base[key] for key in environ.INTERFACE_KEYS if self._base.get(key)}
         self._ranks = {str(place.rank): place.rank for place in mine}
         ranks = list(self._ranks.values())
-        self._output.say(f"generation {generation.number}: {len(members)} pods, ranks {ranks} here")
+        self._output.say(f"generation {generation.number}: ranks {ranks} of {mine[0].size} here")
         self._active = len(mine)
         self._processes.start(
             self._command,

@@ -37,6 +37,11 @@ def report(
     _reporter().update(_count("step", step, 0), _count("total_steps", total_steps, 1), _numbers(metrics))
 
 
+def checkpointed(step: int) -> None:
+    """Reports that what `step` steps have made is saved; for trireme_worker.checkpoint."""
+    _reporter().checkpointed(step)
+
+
 class Reporter:
     """One process's progress and the thread that sends it. `url` is empty outside of a job."""
 
@@ -46,6 +51,7 @@ class Reporter:
         self._rank = rank
         self._step = 0
         self._total: int | None = None
+        self._checkpoint: int | None = None
         self._metrics: dict[str, float] = {}
         self._warned: set[str] = set()
         self._changed = threading.Event()
@@ -66,6 +72,16 @@ class Reporter:
             self._metrics.update(finite)
             self._step = self._step if step is None else step
             self._total = self._total if total is None else total
+        self._send_soon()
+
+    def checkpointed(self, step: int) -> None:
+        """What is saved has been done, also where user code reports no steps."""
+        with self._lock:
+            self._checkpoint = step
+            self._step = max(self._step, step)
+        self._send_soon()
+
+    def _send_soon(self) -> None:
         if self._url:
             self._changed.set()
             if self._thread is None:
@@ -82,7 +98,7 @@ class Reporter:
 
     def progress(self) -> wire.Progress:
         with self._lock:
-            return wire.Progress(self._step, self._total, dict(self._metrics))
+            return wire.Progress(self._step, self._total, dict(self._metrics), self._checkpoint)
 
     def _run(self) -> None:
         pause = threading.Event()

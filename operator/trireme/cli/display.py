@@ -65,15 +65,15 @@ class Display:
             total=progress.get("totalSteps"),
             detail=progress_line(progress) or status.get("message", ""),
         )
-        self._say(status)
-
-    def _say(self, status: dict[str, Any]) -> None:
-        """A line for each new message; on a terminal the bar shows the counting, so only the phases are kept."""
         message = status.get("message", "")
         if message and message != self._said:
             self._said = message
-            line = Text(f"trireme: {message}", style=STYLES.get(status.get("phase", ""), ""))
-            self._console.print(line, soft_wrap=True)
+            if phase == "Succeeded" and (reached := progress_line(progress)):
+                self._say(f"last progress: {reached}", phase)
+            self._say(message, phase)
+
+    def _say(self, text: str, phase: str) -> None:
+        self._console.print(Text(f"trireme: {text}", style=STYLES.get(phase, "")), soft_wrap=True)
 
 
 def progress_line(progress: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trireme.contract import names
-from trireme.spec.documents import BadDocument, load
+from trireme.spec.documents import TEXT_MAX, BadDocument, load
 
 JOB_FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path)
 
@@ -23,13 +23,20 @@ class JobFile:
 
 def read(path: Path) -> JobFile:
     """`-` reads standard input. Raises BadDocument, with line numbers where YAML has them."""
-    with click.open_file(str(path), encoding="utf-8") as file:
-        try:
-            documents = load(file.read())
-        except UnicodeDecodeError as error:
-            raise BadDocument(f"not a text file: {error}") from error
+    documents = load(_text(path))
     jobs = [document for document in documents if document.get("kind") == names.KIND]
     if len(jobs) != 1:
         found = "no" if not jobs else str(len(jobs))
         raise BadDocument(f"expected one document of kind {names.KIND}, found {found}")
     return JobFile(jobs[0], tuple(document for document in documents if document is not jobs[0]))
+
+
+def _text(path: Path) -> str:
+    """Of an endless file no more than it takes to refuse it."""
+    try:
+        with click.open_file(str(path), encoding="utf-8") as file:
+            return str(file.read(TEXT_MAX + 1))
+    except UnicodeDecodeError as error:
+        raise BadDocument(f"not a text file: {error}") from error
+    except OSError as error:
+        raise BadDocument(f"cannot be read: {error}") from error

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from trireme.cli.errors import FAILED, INTERRUPTED, JobFailed, NotTried, invalid
 from trireme.cli.files import JOB_FILE, JobFile, read
 from trireme.cli.output import emit
 from trireme.cli.ranks import trainer_container
+from trireme.cli.signals import on_stop
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import TRAINING_JOBS, of_object
@@ -82,7 +82,7 @@ class NotFinished(Exception):
 
 async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, limit: float | None) -> dict[str, Any]:
     """Returns the finished job. Raises NotFinished."""
-    stop_on_sigterm()
+    on_stop(cancelling())
     with tempfile.TemporaryDirectory(prefix="trireme-") as folder, Display(console) as display:
         async with PocketCluster(Path(folder), gpus=gpus) as cluster, cluster.client() as client:
             namespace = content.job["metadata"].get("namespace", "default")
@@ -102,14 +102,22 @@ async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, lim
             except TimeoutError:
                 where = job.get("status", {}).get("message", "nothing was said of it yet")
                 raise NotFinished(f"the job has not finished within {limit:g}s: {where}") from None
+            finally:
+                if followers:
+                    await followers.stop()
     return job
 
 
-def stop_on_sigterm() -> None:
-    """SIGTERM ends the command as Ctrl-C does: by cancelling it, so that everything is cleaned up."""
+def cancelling() -> Callable[[], None]:
+    """Cancels the running task when it is called first: Ctrl-C pressed again does not disturb the cleaning up."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+    def cancel() -> None:
+        if not task.cancelling():
+            task.cancel()
+
+    return cancel
 
 
 async def states(client: Client, job: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -165,6 +173,13 @@ class Followers:
                 task.cancel()
             if late:
                 self._display.log(f"trireme: the rest of {len(late)} long logs is not shown")
+
+    async def stop(self) -> None:
+        """While the client can still be used: a follower does not bear that it is closed."""
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
 
     async def _copy(self, namespace: str, pod: str, container: str | None) -> None:
         rest = b""

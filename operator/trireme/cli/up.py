@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import tempfile
 from pathlib import Path
 
 import click
 
 from trireme.cli.errors import NotTried
+from trireme.cli.signals import on_stop
 from trireme.pocket.cluster import PocketCluster
 
 
@@ -49,8 +49,7 @@ def up(gpus: int, port: int, kubeconfig: Path, verbose: bool) -> None:
 
 async def _up(gpus: int, port: int, kubeconfig: Path) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    on_stop(stop.set)
     with tempfile.TemporaryDirectory(prefix="trireme-") as folder:
         async with PocketCluster(Path(folder), gpus=gpus, port=port) as cluster:
             _write_new(kubeconfig, cluster.kubeconfig_path.read_text())

@@ -21,6 +21,7 @@ INDEX = "TRIREME_INDEX"
 SLOTS = "TRIREME_SLOTS"
 SHARDS = "TRIREME_SHARDS"
 ATTEMPT = "TRIREME_ATTEMPT"
+CHECKPOINT_DIRECTORY = "TRIREME_CHECKPOINT_DIRECTORY"
 
 JOIN_SECONDS = 3600
 """How long a pod waits for its peers: they may wait for a node to be made and pull an image of many gigabytes."""
@@ -66,6 +67,8 @@ class PodEnvironment:
     node_name: str
     domain: str = ""
     """Topology domain of the node, from the pod's labels; empty when they do not say."""
+    checkpoint_directory: str = ""
+    """Where trireme_worker.checkpoint saves and resumes; empty when the job has no spec.checkpoint."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> PodEnvironment:
@@ -92,7 +95,9 @@ class PodEnvironment:
         return cls(**values)  # type: ignore[arg-type]
 
     def write(self) -> dict[str, str]:
-        return {PREFIX + field.name.upper(): str(getattr(self, field.name)) for field in fields(self)}
+        """Without what has its default: `read` gives it back."""
+        values = {field: getattr(self, field.name) for field in fields(self)}
+        return {PREFIX + field.name.upper(): str(value) for field, value in values.items() if value != field.default}
 
 
 AGENT_URL = "TRIREME_AGENT_URL"

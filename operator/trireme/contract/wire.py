@@ -68,6 +68,8 @@ class Progress:
     step: int
     total_steps: int | None = None
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    last_checkpoint_step: int | None = None
+    """Steps that the last checkpoint holds; trireme_worker.checkpoint says it."""
 
 
 @dataclass(frozen=True)

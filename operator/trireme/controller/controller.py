@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 EVENTS_PER_SECOND = 20.0
 EVENTS_BURST = 100
 """Kubernetes Events, of all jobs together; what the API server can take beside the pods of a large launch."""
+POD_SECONDS = 0.1
+"""Events of a job's pods come in swarms; those of so long a time are looked at together."""
 CRD_HINT = f"; is the CRD there, and does it serve {names.VERSION}? trireme crd | kubectl apply -f -"
 
 
@@ -155,7 +157,7 @@ class Controller:
             PODS,
             decode=podview.decode,
             key=podview.job_key,
-            changed=self._queue.add,
+            changed=lambda key: self._queue.add_after(key, POD_SECONDS),
             namespace=namespace,
             label_selector=f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}",
             told=self._metrics.heard(PODS.plural),

@@ -82,6 +82,9 @@ class Effects:
         if not await self._reread(key, memory.uid):  # no event tells of a deletion that nobody watched
             return
         log.info("create job=%s/%s pods=%d first=%s", *key, len(wanted), wanted[0].name)
+        if not memory.tried:
+            memory.tried = True
+            self.queue.add(key)  # to tell of it
         if memory.supported != plan.digest:
             refused = await self.launcher.support(plan)
             if refused:

@@ -43,6 +43,9 @@ class Launcher:
         self._client = client
         self._key = key
         self._agent = agent
+        self._equipped: set[str] = set()
+        """Namespaces that have what all their jobs share: the agent."""
+        self._sharing = asyncio.Lock()
         self._discovery = Discovery(client, (*(kind.value for kind in GroupKind), *kueue.KINDS))
 
     @property
@@ -56,13 +59,17 @@ class Launcher:
 
     async def support(self, plan: Plan) -> str:
         """What the pods lean on. Returns why one object cannot be there, or an empty string. Raises ApiError."""
-        token = wire.token(self._key, plan.job.uid)
-        answers = await asyncio.gather(*(self._lean(plan, each) for each in support(plan, token, self._agent.content)))
+        wanted = support(plan, wire.token(self._key, plan.job.uid), self._agent.content)
+        answers = await asyncio.gather(*((self._share if each.shared else self._lean)(plan, each) for each in wanted))
         return next(filter(None, answers), "")
 
     def forget_served(self) -> None:
         """One of them turned out not to be served any more."""
         self._discovery.forget()
+
+    def forget_shared(self, namespace: str) -> None:
+        """The namespace may have gone, and all with it."""
+        self._equipped.discard(namespace)
 
     async def pods(self, plan: Plan, wanted: Sequence[PodPlan]) -> Launched:
         """More and more at once while all goes well; none is begun after the first refusal or failure."""
@@ -102,6 +109,16 @@ class Launcher:
             return
         record = podview.of_object(made)
         (launched.pods if record.owner_uid == plan.job.uid else launched.strangers).append(record)
+
+    async def _share(self, plan: Plan, wanted: Support) -> str:
+        """Of many jobs that begin at once in a namespace, one makes it."""
+        async with self._sharing:
+            if plan.job.namespace in self._equipped:
+                return ""
+            refused = await self._lean(plan, wanted)
+            if not refused:
+                self._equipped.add(plan.job.namespace)
+            return refused
 
     async def _lean(self, plan: Plan, wanted: Support) -> str:
         resource, namespace = resources.of_object(wanted.manifest), plan.job.namespace

@@ -34,6 +34,8 @@ class Memory:
     parsed: Parsed | None = None
     supported: str = ""
     """Digest of the plan whose Service, Secret and so on are there."""
+    tried: bool = False
+    """Pods of it were tried. Before that a status would say that nothing has happened yet, and cost a write."""
     created: dict[str, Pod] = field(default_factory=dict)
     """Pods by name that the API server confirmed and the informer may not have seen."""
     deleted: set[str] = field(default_factory=set)

@@ -46,13 +46,15 @@ class Reconciler:
         if job is None or "deletionTimestamp" in job["metadata"]:  # its objects follow it, with us or without
             self._memories.pop(key, None)
             self.poller.drop(key)
+            self.effects.launcher.forget_shared(key[0])
             return
         memory = self._memory(key, job)
         await self.effects.recheck_strangers(key, memory)
         status = JobStatus.model_validate(job.get("status") or {})
         parsed = memory.parsed = await planning.parsed(job, status, memory.parsed, self.effects.launcher)
         decision = self._decide(key, parsed, status, memory)
-        if not await self.effects.say(key, job, decision, memory):
+        opening = bool(decision.create) and not memory.tried and not job.get("status")
+        if not opening and not await self.effects.say(key, job, decision, memory):
             return
         await self.effects.delete(key, decision.delete, memory)
         if parsed.plan is not None:

@@ -19,10 +19,10 @@ class Settings:
     there. Replicas share one; with a new one running jobs show no progress: their coordinators know the old tokens."""
     workers: int = 8
     """Jobs reconciled at the same time. They wait for the network most of the time; more gain nothing on one core."""
-    writes_per_second: float = 400.0
-    """Writes to the API server in the long run: above what a small control plane takes (two cores: 220 pod creations a
-    second), where `write_concurrency` is the brake, and a bound for big ones, where others want their share too."""
-    write_burst: int = 400
+    writes_per_second: float = 2000.0
+    """Writes to the API server in the long run: a bound for a bug of ours, above what a control plane takes (on two
+    cores: 220 pod creations a second). The brake is `write_concurrency`; others' share is the API server's to keep."""
+    write_burst: int = 2000
     """Writes that may go at once after a pause."""
     write_concurrency: int = 32
     """Writes under way at once. Beyond this an API server only queues them."""

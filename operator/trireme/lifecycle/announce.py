@@ -10,7 +10,6 @@ from trireme.spec.status import Condition, JobStatus
 
 NORMAL = "Normal"
 WARNING = "Warning"
-LAUNCHED = "Launched"
 INVALID_SPEC = "InvalidSpec"
 QUIET = frozenset({"PodsPending", conditions.SUSPENDED, *conditions.FINAL})
 """Reasons of Running=False that are no news: pods that take their time, and phases, which have their own Events."""
@@ -26,12 +25,7 @@ class Announcement:
 
 def announcements(before: JobStatus, after: JobStatus) -> tuple[Announcement, ...]:
     """In the order in which they happened; empty when nothing is new that a reader of Events would want to know."""
-    return (*_launched(before, after), *_trouble(before, after), *_phase(before, after))
-
-
-def _launched(before: JobStatus, after: JobStatus) -> Iterator[Announcement]:
-    if before.start_time is None and not before.workers.active and after.workers.active:
-        yield Announcement(NORMAL, LAUNCHED, f"{after.workers.active}/{after.workers.desired} pods are created")
+    return (*_trouble(before, after), *_phase(before, after))
 
 
 def _trouble(before: JobStatus, after: JobStatus) -> Iterator[Announcement]:

@@ -20,17 +20,27 @@ def progress(observed: Observed, previous: Progress | None) -> Progress | None:
         if pod.role == names.ROLE_WORKER and pod.index == 0 and pod.terminated is not None:
             said = wire.read_termination(pod.terminated.message)
             if said is not None and said.progress is not None:
-                return _shown(said.progress, None)
+                return _shown(said.progress, None, previous)
     if observed.report is not None and observed.report.progress is not None:
-        return _shown(observed.report.progress, observed.report.steps_per_second)
+        return _shown(observed.report.progress, observed.report.steps_per_second, previous)
     return previous
 
 
-def _shown(said: wire.Progress, steps_per_second: float | None) -> Progress:
+def _shown(said: wire.Progress, steps_per_second: float | None, previous: Progress | None) -> Progress:
     percent = eta = None
+    saved = said.last_checkpoint_step
+    if saved is None and previous is not None:  # processes that have just begun again have not said it yet
+        saved = previous.last_checkpoint_step
     if said.total_steps:
         percent = max(0, min(100, 100 * said.step // said.total_steps))
         if steps_per_second and (left := max(0.0, (said.total_steps - said.step) / steps_per_second)) < ETA_MAX:
             eta = round(left)
     metrics = dict(islice(said.metrics.items(), wire.METRICS_MAX))
-    return Progress(step=said.step, total_steps=said.total_steps, percent=percent, eta_seconds=eta, metrics=metrics)
+    return Progress(
+        step=said.step,
+        total_steps=said.total_steps,
+        percent=percent,
+        eta_seconds=eta,
+        metrics=metrics,
+        last_checkpoint_step=saved,
+    )

@@ -88,6 +88,7 @@ def _template(job: TrainingJob, layout: Layout, agent: str, said: Template) -> M
             **spec,
             "subdomain": names.service_name(job.name),
             "restartPolicy": "Never",
+            **_grace_period(job, spec),
             "automountServiceAccountToken": spec.get("automountServiceAccountToken") or False,
             "enableServiceLinks": spec.get("enableServiceLinks") or False,
             **({"initContainers": [confined(c, spec) for c in init]} if init else {}),
@@ -95,6 +96,13 @@ def _template(job: TrainingJob, layout: Layout, agent: str, said: Template) -> M
             "volumes": [*(spec.get("volumes") or ()), *_volumes(job, agent), *([_SHARED_MEMORY] if memory else ())],
         },
     }
+
+
+def _grace_period(job: TrainingJob, spec: Manifest) -> Manifest:
+    """For the pod, where there must be time to save and the template does not say."""
+    if job.spec.checkpoint is None or spec.get("terminationGracePeriodSeconds") is not None:
+        return {}
+    return {"terminationGracePeriodSeconds": job.spec.checkpoint.grace_seconds + environ.AGENT_SECONDS}
 
 
 def _shares_memory(trainer: Manifest, spec: Manifest) -> bool:
@@ -137,10 +145,11 @@ def _environment(job: TrainingJob, layout: Layout, spec: Manifest) -> list[Manif
         coordinator=f"{names.pod_hostname(job.name, first.role, first.index, job.namespace)}:{names.COORDINATOR_PORT}",
         token_file=f"{names.TOKEN_MOUNT}/{names.TOKEN_FILE}",
         join_seconds=environ.JOIN_SECONDS,
-        grace_seconds=_grace_seconds(spec),
+        grace_seconds=_grace_seconds(job, spec),
         pod_ip="",
         pod_uid="",
         node_name="",
+        checkpoint_directory=job.spec.checkpoint.directory if job.spec.checkpoint else "",
     ).write()
     plain = [(name, value) for name, value in variables.items() if name not in _OWN and name not in downward]
     return [
@@ -155,11 +164,12 @@ def domain_label(job: TrainingJob) -> str:
     return topology.key if topology else names.LABEL_ZONE
 
 
-def _grace_seconds(spec: Manifest) -> int:
+def _grace_seconds(job: TrainingJob, spec: Manifest) -> int:
     """The processes' part of the pod's grace period; of a short one they get at least half."""
-    period = spec.get("terminationGracePeriodSeconds")
+    period = {**spec, **_grace_period(job, spec)}.get("terminationGracePeriodSeconds")
     seconds: int = DEFAULT_GRACE_SECONDS if period is None else period
-    return max(seconds - environ.AGENT_SECONDS, (seconds + 1) // 2)
+    left = max(seconds - environ.AGENT_SECONDS, (seconds + 1) // 2)
+    return min(left, job.spec.checkpoint.grace_seconds) if job.spec.checkpoint else left
 
 
 def _volumes(job: TrainingJob, agent: str) -> list[Manifest]:

@@ -62,6 +62,8 @@ def _digest(job: TrainingJob, layout: Layout, group: GroupKind | None, suspensio
     """Of what the user said and the cluster offers: an upgrade of the operator replaces no pod that waits for GPUs."""
     said = job.spec.model_dump(mode="json", include={"strategy", "worker", *DECISIVE[job.spec.strategy]})
     decisive = [job.uid, said, [pod.slots for pod in layout.pods]]
+    if job.spec.checkpoint:
+        decisive.append({"checkpoint": job.spec.checkpoint.model_dump(mode="json")})
     placement: dict[str, Any] = job.spec.scheduling.model_dump(mode="json", exclude={"gang"}, exclude_none=True)
     placement |= {"group": group.value} if group is not None else {}
     placement |= {"suspensions": suspensions} if suspensions else {}

@@ -20,6 +20,8 @@ class Support:
     manifest: Manifest
     unique: bool = False
     """Its name holds a UID or a hash: what has it already is this object. Any other name may be somebody else's."""
+    shared: bool = False
+    """All jobs of the namespace lean on it."""
 
 
 def support(plan: Plan, token: str, agent: bytes) -> tuple[Support, ...]:
@@ -30,7 +32,7 @@ def support(plan: Plan, token: str, agent: bytes) -> tuple[Support, ...]:
 def _support(plan: Plan, token: str, agent: bytes) -> Iterator[Support]:
     yield Support(service(plan.job))
     yield Support(token_secret(plan.job, token), unique=True)
-    yield Support(agent_config_map(plan.job.namespace, agent, plan.agent), unique=True)
+    yield Support(agent_config_map(plan.job.namespace, agent, plan.agent), unique=True, shared=True)
     if plan.job.spec.network.policy is NetworkPolicy.JOB_ONLY:
         yield Support(network_policy(plan.job))
     for role, template in plan.templates.items():

@@ -119,6 +119,13 @@ def _spec() -> Schema:
     _add_rule(properties["network"], "self == oldSelf", IMMUTABLE)
     _add_rule(properties["managedBy"], "self == oldSelf", IMMUTABLE)
     _add_rule(
+        spec,
+        "has(self.checkpoint) == has(oldSelf.checkpoint)"
+        " && (!has(self.checkpoint) || self.checkpoint == oldSelf.checkpoint)",
+        IMMUTABLE,
+        fieldPath=".checkpoint",
+    )
+    _add_rule(
         properties["scheduling"],
         "!has(self.queue) || !(self.gang in ['Native', 'Coscheduling'])",
         "with a queue of Kueue leave gang out, it admits all pods at once",

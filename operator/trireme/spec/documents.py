@@ -37,7 +37,7 @@ class BadDocument(Exception):
 def load(text: str) -> list[dict[str, Any]]:
     """Every document of the text, at least one; other kinds than ours may stand beside a job. Raises BadDocument."""
     if len(text) > TEXT_MAX:
-        raise BadDocument(f"the file has {len(text)} characters, at most {TEXT_MAX} are read")
+        raise BadDocument(f"the file has more than {TEXT_MAX} characters")
     _refuse_depth(text)
     try:
         documents = list(_documents(_Loader(text)))

@@ -20,10 +20,12 @@ _SUBDOMAIN = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 OBJECT_NAME = rf"^{_SUBDOMAIN}$"
 LABEL_KEY = rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
 DOMAIN_PATH = rf"^{_SUBDOMAIN}/[-A-Za-z0-9._/]+$"
+ABSOLUTE_PATH = r"^(/([^/.]|\.[^/.]|\.\.[^/])[^/]*)+$"
 FORMS = {
     OBJECT_NAME: "be lower case letters, digits, `-` and `.`",
     LABEL_KEY: "be the key of a label",
     DOMAIN_PATH: "be written as domain/name",
+    ABSOLUTE_PATH: "be an absolute path without `.`, `..` and empty parts",
 }
 """What a value of each pattern must do, in words."""
 
@@ -201,6 +203,29 @@ class Cleanup(Model):
     ] = PodCleanup.RUNNING
 
 
+class Checkpoint(Model):
+    """Where trireme_worker.checkpoint saves the training, and takes it up again."""
+
+    directory: Annotated[
+        str,
+        Field(
+            min_length=2,
+            max_length=1024,
+            pattern=ABSOLUTE_PATH,
+            description="In a volume that the template mounts into the trainer and all pods of the job share; of this "
+            "job alone.",
+        ),
+    ]
+    grace_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=86_400,
+            description="Between SIGTERM and SIGKILL for the processes, to save. The pod's grace period is 5 s more.",
+        ),
+    ] = 60
+
+
 class Network(Model):
     """Who may connect to the job's pods."""
 
@@ -276,6 +301,7 @@ class JobSpec(Model):
     server: Server = Server()
     parameter_server: ParameterServer = ParameterServer()
     cleanup: Cleanup = Cleanup()
+    checkpoint: Checkpoint | None = None
     network: Network = Network()
     scheduling: Scheduling = Scheduling()
     suspend: Annotated[

@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from trireme.contract import names
-from trireme.spec import kubernetes_schema, roles, scheduling, template, words
+from trireme.spec import checkpoint, kubernetes_schema, roles, scheduling, template, words
 from trireme.spec.errors import FieldError, InvalidSpec
 from trireme.spec.model import FORMS, Backend, JobSpec, Model, TrainingJob
 
@@ -23,7 +23,7 @@ TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
 NOT_SUPPORTED = frozenset({
     "spec.mesh", "spec.elastic", "spec.restart", "spec.deadlines",
-    "spec.checkpoint", "spec.allReduce.compression", "spec.cleanup.ttlSecondsAfterFinished",
+    "spec.allReduce.compression", "spec.cleanup.ttlSecondsAfterFinished",
 })  # fmt: skip
 """Agreed fields that later versions bring."""
 
@@ -125,6 +125,7 @@ def _cross_field(spec: JobSpec) -> Iterator[FieldError]:
                     f"spec.allReduce.{to_camel(field)}", "works with backend Horovod only, and this is Torch"
                 )
     yield from scheduling.check(spec)
+    yield from checkpoint.check(spec)
 
 
 _SAYINGS: dict[str, Callable[[ErrorDetails], str]] = {

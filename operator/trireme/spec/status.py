@@ -51,6 +51,9 @@ class Progress(StatusModel):
         dict[str, float],
         Field(description="Last value of each metric.", json_schema_extra={"maxProperties": METRICS_MAX}),
     ] = {}
+    last_checkpoint_step: Annotated[
+        int | None, Field(description="Steps that the last checkpoint holds; a restart goes on from there.")
+    ] = None
 
     @computed_field(description="How far the job is, for printing: `45%`, or `step 120`.")  # type: ignore[prop-decorator]
     @property

@@ -77,6 +77,19 @@ def test_validate_names_every_problem_of_every_file(job_file: str, tmp_path: Pat
     assert any(line.startswith(f"{broken}: ") and "line 2" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/proc/self/mem", "cannot be read: [Errno 5] Input/output error"),
+        ("/dev/zero", "the file has more than 3145728 characters"),
+    ],
+    ids=["cannot-be-read", "endless"],
+)
+def test_validate_survives_any_file(path: str, reason: str) -> None:
+    result = call("validate", path)
+    assert (result.exit_code, result.output) == (1, f"{path}: {reason}\n")
+
+
 def test_validate_reads_standard_input() -> None:
     assert call("validate", "-", text=JOB).output == "-: TrainingJob tiny is valid\n"
 

@@ -18,10 +18,13 @@ def test_what_is_written_is_read():
     assert POD.write()["TRIREME_POD_IP"] == "10.0.0.2"
 
 
-def test_a_domain_need_not_be_known():
-    known = replace(POD, domain="zone-a")
+@pytest.mark.parametrize("field", ["domain", "checkpoint_directory"])
+def test_what_has_a_default_need_not_be_there(field):
+    known = replace(POD, **{field: "something"})
+    key = f"TRIREME_{field.upper()}"
+    assert key not in POD.write()
     assert PodEnvironment.read(known.write()) == known
-    assert PodEnvironment.read({**POD.write(), "TRIREME_DOMAIN": ""}) == POD
+    assert PodEnvironment.read({**POD.write(), key: ""}) == POD
 
 
 def test_a_template_may_choose_interfaces_and_nothing_else_of_a_process():

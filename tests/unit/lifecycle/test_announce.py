@@ -39,7 +39,7 @@ DONE = status("Succeeded", "Succeeded: 2 pods", ("Running", False, "Succeeded"),
     ("before", "after", "expected"),
     [
         pytest.param(NEW, ASKED, (), id="a new job is no news"),
-        pytest.param(ASKED, MADE, (Announcement("Normal", "Launched", "2/2 pods are created"),), id="launched"),
+        pytest.param(ASKED, MADE, (), id="pods are made: the status says so, and a launch has no write to spare"),
         pytest.param(ASKED, NO_ROOM, (Announcement("Warning", "Unschedulable", NO_ROOM.message),), id="no room"),
         pytest.param(NO_ROOM, NO_ROOM, (), id="still no room"),
         pytest.param(
@@ -51,10 +51,7 @@ DONE = status("Succeeded", "Succeeded: 2 pods", ("Running", False, "Succeeded"),
         pytest.param(
             NEW,
             RUNS,
-            (
-                Announcement("Normal", "Launched", "2/2 pods are created"),
-                Announcement("Normal", "Running", "Running: 2/2 pods"),
-            ),
+            (Announcement("Normal", "Running", "Running: 2/2 pods"),),
             id="a quick launch",
         ),
         pytest.param(RUNS, RUNS, (), id="runs on"),

@@ -106,6 +106,15 @@ def test_progress_comes_from_the_coordinator_with_percent_and_eta() -> None:
     assert status.progress == Progress(step=30, total_steps=120, percent=25, eta_seconds=45, metrics={"loss": 0.5})
 
 
+@pytest.mark.parametrize(("said", "shown"), [(40, 40), (None, 20)], ids=["newer", "not said yet"])
+def test_the_last_checkpoint_is_remembered(said: int | None, shown: int) -> None:
+    scene = Scene()
+    before = run(scene).model_copy(update={"progress": Progress(step=25, last_checkpoint_step=20)})
+    report = wire.JobReport(wire.Phase.RUNNING, 1, (), wire.Progress(41, None, {}, said))
+    status = step(scene, before, scene.running(0), scene.running(1), report=report).status
+    assert status.progress == Progress(step=41, last_checkpoint_step=shown)
+
+
 @pytest.mark.parametrize(
     ("said", "speed", "shown"),
     [

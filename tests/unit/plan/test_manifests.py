@@ -242,6 +242,35 @@ def test_the_agent_keeps_a_part_of_the_grace_period(obj: Any, seconds: str) -> N
     assert values(pod(obj)["spec"]["containers"][0])["TRIREME_GRACE_SECONDS"] == seconds
 
 
+CLAIMED = with_value(
+    in_trainer("volumeMounts", value=[{"name": "c", "mountPath": "/checkpoints"}]),
+    *POD,
+    "volumes",
+    value=[{"name": "c", "persistentVolumeClaim": {"claimName": "c"}}],
+)
+CHECKPOINTED = with_value(CLAIMED, "spec", "checkpoint", value={"directory": "/checkpoints"})
+
+
+def test_a_checkpoint_is_a_directory_and_time_to_save() -> None:
+    spec, plain = pod(CHECKPOINTED)["spec"], pod(CLAIMED)["spec"]
+    mine, others = (values(each["containers"][0]) for each in (spec, plain))
+    assert mine == {**others, "TRIREME_CHECKPOINT_DIRECTORY": "/checkpoints", "TRIREME_GRACE_SECONDS": "60"}
+    assert spec["terminationGracePeriodSeconds"] == 65
+    assert {key for key in spec if spec[key] != plain.get(key)} == {"containers", "terminationGracePeriodSeconds"}
+
+
+def test_a_longer_grace_period_of_the_template_stays() -> None:
+    spec = pod(with_value(CHECKPOINTED, *POD, "terminationGracePeriodSeconds", value=600))["spec"]
+    assert spec["terminationGracePeriodSeconds"] == 600
+    assert values(spec["containers"][0])["TRIREME_GRACE_SECONDS"] == "60"
+
+
+def test_pods_without_checkpoints_keep_their_plan() -> None:
+    """A new version of the operator replaces no pod that waits for GPUs."""
+    assert planned(CLAIMED).digest == "edba944b6ad01034"
+    assert planned(CHECKPOINTED).digest != planned(CLAIMED).digest
+
+
 def test_writing_changes_neither_job_nor_plan() -> None:
     made = planned(in_trainer("env", value=[{"name": "A", "value": "1"}]))
     before = copy.deepcopy(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -101,9 +102,11 @@ def test_the_digest_changes(make: Any) -> None:
     assert make().digest != planned().digest
 
 
-def test_ten_thousand_pods_share_one_template() -> None:
+def test_ten_thousand_pods_share_one_template_and_take_under_half_a_second() -> None:
+    began = time.thread_time()
     made = planned(job("spec", "worker", "replicas", value=10_000))
     written = [manifests.pod(made, pod) for pod in made.pods]
+    assert time.thread_time() - began < 0.5  # of the processor; 0.1 s measured
     first, last = written[0]["spec"], written[-1]["spec"]
     assert len({pod["metadata"]["name"] for pod in written}) == 10_000
     assert last["volumes"] is first["volumes"]

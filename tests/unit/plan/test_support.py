@@ -90,7 +90,7 @@ DISRUPTION_BUDGET = {
 ALL = (
     Support(SERVICE),
     Support(TOKEN, unique=True),
-    Support(AGENT_OF_THE_NAMESPACE, unique=True),
+    Support(AGENT_OF_THE_NAMESPACE, unique=True, shared=True),
     Support(NETWORK_POLICY),
     Support(DISRUPTION_BUDGET),
 )

@@ -8,7 +8,7 @@ import pytest
 from trireme.pocket.kubelet.admission import not_enforced, refusals
 
 MAIN = {"name": "main", "image": "busybox", "command": ["true"]}
-KINDS = "configMap, downwardAPI, emptyDir, hostPath, projected, secret"
+KINDS = "configMap, downwardAPI, emptyDir, hostPath, persistentVolumeClaim, projected, secret"
 
 
 def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -22,8 +22,8 @@ def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
         pytest.param(pod({"command": None, "args": ["x"]}),
                      ["spec.containers[0].command: the pocket pulls no image and cannot know its ENTRYPOINT; "
                       "write the command"], id="no command"),
-        pytest.param(pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]),
-                     [f"spec.volumes[0].persistentVolumeClaim: the pocket has {KINDS} volumes only"], id="a claim"),
+        pytest.param(pod(volumes=[{"name": "v", "nfs": {"server": "s", "path": "/"}}]),
+                     [f"spec.volumes[0].nfs: the pocket has {KINDS} volumes only"], id="a network volume"),
         pytest.param(pod(volumes=[{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]),
                      ["spec.volumes[0].projected.sources[0].serviceAccountToken: there is no such projection here"],
                      id="a projected token"),

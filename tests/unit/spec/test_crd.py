@@ -144,6 +144,8 @@ def test_rules_on_creation(schema: Structural, obj: Any, expected: list[tuple[st
 
 IMMUTABLE = "field is immutable"
 
+CHECKPOINTED = job("spec", "checkpoint", value={"directory": "/checkpoints"})
+
 CHANGED: dict[str, tuple[Any, Any, list[tuple[str, str]]]] = {
     "nothing": (VALID, VALID, []),
     "cleanup": (VALID, job("spec", "cleanup", value={"pods": "All"}), []),
@@ -169,6 +171,13 @@ CHANGED: dict[str, tuple[Any, Any, list[tuple[str, str]]]] = {
         job("spec", "network", value={"policy": "None"}),
         [("spec.network", IMMUTABLE)],
     ),
+    "a checkpoint that was not there": (VALID, CHECKPOINTED, [("spec.checkpoint", IMMUTABLE)]),
+    "the checkpoint's directory": (
+        CHECKPOINTED,
+        job("spec", "checkpoint", value={"directory": "/others"}),
+        [("spec.checkpoint", IMMUTABLE)],
+    ),
+    "the same checkpoint": (CHECKPOINTED, CHECKPOINTED, []),
     "processes that were not given": (
         VALID,
         job("spec", "worker", "processesPerReplica", value=2),

@@ -34,6 +34,14 @@ def test_what_is_left_out_keeps_its_last_value(present):
     assert present.progress() == wire.Progress(2, 10, {"loss": 1.5, "accuracy": 0.5})
 
 
+def test_a_checkpoint_says_what_is_done_where_nobody_else_does(present):
+    present.checkpointed(40)
+    assert present.progress() == wire.Progress(40, None, {}, 40)
+    trireme_worker.report(step=45)
+    present.checkpointed(44)
+    assert present.progress() == wire.Progress(45, None, {}, 44)
+
+
 def test_scalars_of_numeric_libraries(present):
     trireme_worker.report(step=Scalar(), loss=Scalar())
     assert present.progress() == wire.Progress(3, None, {"loss": 0.25})

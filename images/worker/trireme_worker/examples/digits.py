@@ -18,11 +18,12 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from trireme_worker import report
+from trireme_worker import checkpoint, report
 
 Batches = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 
 SEED = 0
+SAVING = checkpoint.Policy(every_seconds=2)
 TARGET = 0.95
 """Test accuracy below which a run has failed; sound training reaches about 0.98."""
 
@@ -77,22 +78,28 @@ def sgd(model: nn.Module, lr: float, size: int) -> Optimizer:
 
 
 def train(model: nn.Module, optimizer: Optimizer, loader: Batches, epochs: int, device: torch.device) -> float:
-    """One rise and fall of the learning rate over all epochs; every step is reported. Returns the seconds it took."""
+    """One rise and fall of the learning rate over all epochs; every step is reported. Returns the seconds it took.
+
+    With a checkpoint directory it goes on where an interrupted training was saved, and ends with the same weights.
+    """
     torch.set_num_threads(1)  # the net is so small that a second thread would only take a core from another rank
     start = time.monotonic()
     total = epochs * len(loader)
     schedule = OneCycleLR(optimizer, max_lr=optimizer.param_groups[0]["lr"], total_steps=total)
-    step = 0
-    for epoch in range(epochs):
-        loader.sampler.set_epoch(epoch)
-        for images, labels in loader:
-            loss = nn.functional.cross_entropy(model(images.to(device)), labels.to(device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            step += 1
-            report(step=step, total_steps=total, loss=loss.item())
+    data = checkpoint.Batches(loader, epochs)
+    training = checkpoint.Training(model=model, optimizer=optimizer, schedule=schedule, data=data, policy=SAVING)
+    step = training.resume()
+    report(step=step, total_steps=total)
+    for images, labels in data:
+        loss = nn.functional.cross_entropy(model(images.to(device)), labels.to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        step += 1
+        report(step=step, total_steps=total, loss=loss.item())
+        training.step(step)
+    training.finish(step)
     return time.monotonic() - start
 
 

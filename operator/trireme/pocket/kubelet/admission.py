@@ -12,7 +12,9 @@ from trireme.pocket.kubelet.environment import Object
 
 REASON = "PocketUnsupported"
 
-_VOLUMES = frozenset({"configMap", "secret", "emptyDir", "downwardAPI", "projected", "hostPath"})
+_VOLUMES = frozenset(
+    {"configMap", "secret", "emptyDir", "downwardAPI", "projected", "hostPath", "persistentVolumeClaim"}
+)
 _PROJECTIONS = frozenset({"configMap", "secret", "downwardAPI"})
 _CONTAINER_FIELDS = {
     "livenessProbe": "probes are not run",

@@ -52,6 +52,8 @@ class PodContext:
         for volume in self.pod["spec"].get("volumes") or []:
             if host := volume.get("hostPath"):
                 disk.host_path(Path(host["path"]), host.get("type") or "")
+            elif "persistentVolumeClaim" in volume:
+                disk.write_volume(self._source(volume), ())
             else:
                 disk.write_volume(self.folder.volume(volume["name"]), volumes.files(volume, self.facts, sources))
 
@@ -91,11 +93,18 @@ class PodContext:
                 raise ConfigurationError(f"volume {mount['name']} not found")
             if mount["mountPath"].rstrip("/") == volumes.SHARED_MEMORY and "emptyDir" in volume:
                 continue
-            host = volume.get("hostPath")
-            source = Path(host["path"]) if host else self.folder.volume(mount["name"])
+            source = self._source(volume)
             inside = mount.get("subPath") or environment.expand(mount.get("subPathExpr") or "", variables)
             mounts[mount["mountPath"]] = str(disk.sub_path(source, inside) if inside else source)
         return mounts
+
+    def _source(self, volume: Object) -> Path:
+        """The local folder or file behind a volume."""
+        if host := volume.get("hostPath"):
+            return Path(host["path"])
+        if claim := volume.get("persistentVolumeClaim"):
+            return self.folder.claim(self.namespace, claim["claimName"])
+        return self.folder.volume(volume["name"])
 
     def _address(self, name: HostName) -> str:
         return self.addresses.hold(name, self.pod["metadata"]["uid"])

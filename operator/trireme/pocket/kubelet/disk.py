@@ -20,6 +20,7 @@ class PodFolder:
 
     def __init__(self, root: Path, uid: str) -> None:
         self.path = root / uid[:_UID_CHARACTERS]
+        self._claims = claims(root)
 
     @property
     def temporary(self) -> Path:
@@ -28,6 +29,10 @@ class PodFolder:
 
     def volume(self, name: str) -> Path:
         return self.path / "volumes" / name
+
+    def claim(self, namespace: str, name: str) -> Path:
+        """What a PersistentVolumeClaim holds: one folder for all pods of the node, which outlives them."""
+        return self._claims / namespace / name
 
     def log(self, container: str, restart: int) -> Path:
         return _made(self.path / "containers" / container) / f"{restart}.log"
@@ -45,6 +50,11 @@ class PodFolder:
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def claims(root: Path) -> Path:
+    """Where the claims of a node lie."""
+    return root / "claims"
 
 
 def write_volume(folder: Path, files: Iterable[File]) -> None:

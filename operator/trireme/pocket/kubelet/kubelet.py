@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -17,7 +18,7 @@ from trireme.cluster.resources import NODES, PODS
 from trireme.pocket.apiserver.logs import LogOptions
 from trireme.pocket.apiserver.quantity import parse_quantity
 from trireme.pocket.fit import NOT_ENFORCED, OVER, requests, usage
-from trireme.pocket.kubelet import admission, node
+from trireme.pocket.kubelet import admission, disk, node
 from trireme.pocket.kubelet.addresses import Addresses, Block
 from trireme.pocket.kubelet.container import BackOff, to_text
 from trireme.pocket.kubelet.context import PodContext, host_name
@@ -67,6 +68,7 @@ class Kubelet:
         async with AsyncExitStack() as stack:
             block = Block.claim()
             stack.callback(block.close)
+            stack.callback(shutil.rmtree, disk.claims(self._folder), ignore_errors=True)
             self._addresses = Addresses(block.base)
             self._events = Recorder(self._client, "kubelet", self.name)
             stack.push_async_callback(self._events.close)

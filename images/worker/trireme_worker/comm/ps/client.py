@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ BARRIER = "trireme.barrier"
 TURN_SECONDS = 0.5
 """How often a push that waits for its predecessor looks whether that has failed."""
 
-Tensors = Union[Tensor, Sequence[Tensor]]
+Tensors = Tensor | Sequence[Tensor]
 
 
 @dataclass(frozen=True)
@@ -175,9 +175,7 @@ class Client:
         self, key: str, tensors: Sequence[Tensor], out: Sequence[Tensor], indices: Sequence[int], rate: float | None
     ) -> int:
         registered = self._get(key)
-        return self._stamp(
-            self._run(registered, Kind.PUSH_PULL, indices, outgoing=tensors, incoming=out, rate=rate)
-        )
+        return self._stamp(self._run(registered, Kind.PUSH_PULL, indices, outgoing=tensors, incoming=out, rate=rate))
 
     def ranges(self, key: str) -> Sequence[Range]:
         """How a table is cut."""
@@ -291,7 +289,7 @@ class Client:
                 f"got {rows.dtype} {list(rows.shape)} and {list(shape)}"
             )
         rows = rows.cpu()
-        if len(rows) and not (0 <= int(rows.min()) and int(rows.max()) < count):
+        if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < count):
             raise ParameterServerError(
                 f"table {table.name!r} has rows 0 to {count - 1}, got {int(rows.min())} to {int(rows.max())}"
             )
@@ -364,9 +362,7 @@ class Client:
             self._courier.send(request)
         return operation
 
-    def _run_rows(
-        self, registered: Registered, kind: Kind, parts: Sequence[RowsPart], rate: float | None
-    ) -> Operation:
+    def _run_rows(self, registered: Registered, kind: Kind, parts: Sequence[RowsPart], rate: float | None) -> Operation:
         operation = Operation(len(parts))
         for part in parts:
             request = Request(registered.table, part.index, kind, operation, rate=rate, flags=frame.ROWS)

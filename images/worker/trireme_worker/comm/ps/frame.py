@@ -1,7 +1,7 @@
 """The fixed header of every message, its limits and its checksum.
 
-A frame is a header of 56 bytes, `meta` bytes (small: JSON, text or packed indices) and `body` bytes (tensors, as they lie
-in memory, little-endian float32). The checksum covers the header; TCP's own covers the rest. The first four bytes
+A frame is a header of 56 bytes, `meta` bytes (small: JSON, text or packed indices) and `body` bytes (tensors, as they
+lie in memory, little-endian float32). The checksum covers the header; TCP's own covers the rest. The first four bytes
 (magic, version, kind) are the same in all versions, so that a peer of another version can be told so.
 """
 
@@ -17,7 +17,9 @@ from typing import NamedTuple
 from trireme_worker.comm.ps.errors import BadFrame
 
 if sys.byteorder != "little":
-    raise ImportError("the parameter server's tensors travel as little-endian machines hold them; this one is big-endian")
+    raise ImportError(
+        "the parameter server's tensors travel as little-endian machines hold them; this one is big-endian"
+    )
 
 MAGIC = b"3R"
 VERSION = 1

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim.adagrad import adagrad
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
+
 from trireme_worker.comm.ps.rows import coalesce
 
 State = dict[str, Tensor]

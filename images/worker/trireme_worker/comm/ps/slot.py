@@ -152,7 +152,7 @@ class Slot:
             del self._pending[number]
             if aggregate.gradient is not None:
                 self._spares.give(aggregate.gradient)
-            self.lock.notify_all()
+            self._wake()
 
     def filling(self, number: int) -> bool:
         aggregate = self._pending.get(number)
@@ -176,8 +176,7 @@ class Slot:
         behind = {worker for worker in self.clock.members if self.clock.get(worker) < asked.number}
         alone = rule.mode is not Mode.SYNC or behind == {asked.worker}
         if alone and aggregate is None:
-            change = self._apply({asked.worker: asked}, push.gradient, push.rows, push.rate)
-            return Effects([], change)
+            return self._apply({asked.worker: asked}, push.gradient, push.rows, push.rate)
         aggregate = self._pending.setdefault(asked.number, Aggregate())
         self._add(aggregate, push)
         return self._complete(asked.number, rule, at_once=rule.mode is not Mode.SYNC)
@@ -238,7 +237,7 @@ class Slot:
             aggregate = self._pending[number]
             if aggregate.filling is None:
                 effects = self._complete(number, rule, at_once=rule.mode is not Mode.SYNC)
-                if effects.change is not None:
+                if effects.change is not None or effects.answers:
                     return effects
         return Effects(self._served(rule))
 
@@ -246,14 +245,14 @@ class Slot:
 
     def freeze(self) -> None:
         self.status = Status.FROZEN
-        self.lock.notify_all()
+        self._wake()
 
     def drop(self, reason: Reason, text: str) -> Effects:
         """Forgets everybody who waits: this server is not their primary any more."""
         waiting = [asked for each in self._pending.values() for asked in [*each.asked.values(), *each.again]]
         waiting += [asked for _, asked in self._uncommitted] + self._pulls
         self._pending, self._uncommitted, self._pulls = {}, [], []
-        self.lock.notify_all()
+        self._wake()
         return Effects([Answer(asked, refused=reason, text=text) for asked in waiting])
 
     def give_back(self, values: Tensor) -> None:
@@ -275,11 +274,16 @@ class Slot:
 
     # Inside
 
+    def _wake(self) -> None:
+        """Those who wait for an aggregate to be filled look again."""
+        with self.lock:
+            self.lock.notify_all()
+
     def _add(self, aggregate: Aggregate, push: Push) -> None:
         worker = push.asked.worker
         if push.placed:
             aggregate.filling = None
-            self.lock.notify_all()
+            self._wake()
         elif push.rows is not None:
             aggregate.rows.append((push.rows, push.gradient.clone()))
         elif aggregate.gradient is None:
@@ -301,9 +305,9 @@ class Slot:
         gradient, rows = self._summed(aggregate)
         if self.table.reduction == "mean" and len(aggregate.asked) > 1:
             gradient.mul_(1 / len(aggregate.asked))
-        change = self._apply(aggregate.asked, gradient, rows, aggregate.rates[min(aggregate.asked)])
+        effects = self._apply(aggregate.asked, gradient, rows, aggregate.rates[min(aggregate.asked)])
         self._uncommitted += [(self.version, asked) for asked in aggregate.again]
-        return Effects([], replace(change, own=True))
+        return Effects(effects.answers, None if effects.change is None else replace(effects.change, own=True))
 
     def _summed(self, aggregate: Aggregate) -> tuple[Tensor, Tensor | None]:
         if not aggregate.rows:
@@ -316,15 +320,19 @@ class Slot:
         aggregate.gradient.view(-1, self.table.row).index_add_(0, rows, values)
         return aggregate.gradient, None
 
-    def _apply(self, asked: dict[int, Asked], gradient: Tensor, rows: Tensor | None, rate: float | None) -> Change:
+    def _apply(self, asked: dict[int, Asked], gradient: Tensor, rows: Tensor | None, rate: float | None) -> Effects:
         staleness = max(self.version - self._seen.get(worker, self.version) for worker in asked)
         context = Update(self.version + 1, staleness, rate)
-        self._update(gradient, rows, context)
+        try:
+            self._update(gradient, rows, context)
+        except Exception as error:  # a user's function may raise anything; its workers are to know
+            text = f"table {self.table.name!r}: update function {self.table.function['name']} failed: {error!r}"
+            return Effects([Answer(one, refused=Reason.FAILED, text=text) for one in asked.values()])
         self.version += 1
         for worker, one in asked.items():
             self.clock.advance(worker, one.number)
             self._uncommitted.append((self.version, one))
-        return Change(self.version, self.clock.plain(), context, gradient, rows)
+        return Effects([], Change(self.version, self.clock.plain(), context, gradient, rows))
 
     def _update(self, gradient: Tensor, rows: Tensor | None, context: Update) -> None:
         assert self.values is not None

@@ -6,6 +6,7 @@ A value beyond that becomes infinite in fp16, which the server's policy for grad
 from __future__ import annotations
 
 import torch
+
 from trireme_worker.comm.ps.filters.message import BadMessage, Context, Message
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
 from trireme_worker.comm.ps.filters.message import BadMessage, Context, Message
 
 SCALE = "int8.scale"

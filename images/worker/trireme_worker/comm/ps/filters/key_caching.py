@@ -11,6 +11,7 @@ from collections import OrderedDict
 
 import torch
 from torch import Tensor
+
 from trireme_worker.comm.ps.filters.message import BadMessage, Context, Message
 
 KEYS = "keys"

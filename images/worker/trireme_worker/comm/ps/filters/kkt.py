@@ -9,6 +9,7 @@ dropped is not kept: it would not have moved the weight.
 from __future__ import annotations
 
 from torch import Tensor
+
 from trireme_worker.comm.ps.filters.message import Context
 from trireme_worker.comm.ps.filters.select import Select
 

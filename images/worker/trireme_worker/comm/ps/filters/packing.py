@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
+
 from trireme_worker.comm.ps.filters.message import BadMessage, Extra, Message
 
 MAGIC, VERSION = b"TrMs", 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+
 from trireme_worker.comm.ps.filters.message import INDEX_BYTES, Context, Message, check_elements
 
 

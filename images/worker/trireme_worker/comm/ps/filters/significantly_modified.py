@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+
 from trireme_worker.comm.ps.filters.message import Context
 from trireme_worker.comm.ps.filters.select import Select
 

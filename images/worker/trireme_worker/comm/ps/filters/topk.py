@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+
 from trireme_worker.comm.ps.filters.message import Context
 from trireme_worker.comm.ps.filters.select import Select
 
