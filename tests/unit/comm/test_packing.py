@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from trireme_worker.comm.ps.filters import BadMessage, Message, pack, unpack
+from trireme_worker.comm.ps.filters import BadMessage, Context, Message, chain, most_bytes, pack, unpack
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.int8, torch.uint8, torch.int32, torch.int64]
 WHOLE = Message(
@@ -70,6 +71,16 @@ def test_the_format_is_this() -> None:
     rate = b"\x01\x00\x00r" + struct.pack("<d", 2.0)
     data = struct.pack("<2f", 0.5, 1.0) + bytes(8) + struct.pack("<2i", 1, 2)
     assert wire(message) == header + values + indices + rate + bytes(9) + data
+
+
+@pytest.mark.parametrize(
+    "filters", [[], ["int8"], ["topk", "fp16"], [{"name": "int8", "block": 1}], ["key_caching"]], ids=str
+)
+@given(rows=st.integers(1, 300), row=st.sampled_from([1, 3]))
+def test_no_message_is_longer_than_the_most(filters: list[Any], rows: int, row: int) -> None:
+    context, sender = Context("t/0", 1, rows * row, row), chain(filters)
+    for message in (Message(None, torch.ones(rows * row)), Message(torch.arange(rows), torch.ones(rows, row))):
+        assert len(wire(sender.encode(message, context))) <= most_bytes(rows * row)
 
 
 SOUND = wire(WHOLE)

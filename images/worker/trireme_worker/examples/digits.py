@@ -33,13 +33,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description="Train a small convolutional net on scikit-learn's digits, data parallel over the job's processes.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--epochs", type=_positive(int), default=15, help="passes over the training images")
-    parser.add_argument("--batch-size", type=_positive(int), default=16, help="images per process and step")
-    parser.add_argument("--lr", type=_positive(float), default=0.03, help="peak learning rate per process")
+    parser.add_argument("--epochs", type=positive(int), default=15, help="passes over the training images")
+    parser.add_argument("--batch-size", type=positive(int), default=16, help="images per process and step")
+    parser.add_argument("--lr", type=positive(float), default=0.03, help="peak learning rate per process")
     return parser.parse_args(argv)
 
 
-def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+def positive(kind: Callable[[str], float]) -> Callable[[str], float]:
     def parse(text: str) -> float:
         if not (number := kind(text)) > 0:
             raise argparse.ArgumentTypeError(f"must be greater than 0, got {text}")

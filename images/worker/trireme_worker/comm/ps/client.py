@@ -211,6 +211,7 @@ class Client:
         operation.wait()
         for part in parts:
             target[part.places] = part.values.to(target.device, target.dtype)
+            registered.sieve.remember_rows(part.index, part.rows, part.values)
         return target
 
     # The rest

@@ -200,6 +200,9 @@ class Conversation:
         table = slot.table
         pipeline = self._pipelines.setdefault(table.number, filters.chain(table.filters))
         key = partition.range_key(table.name, slot.index)
+        most = filters.most_bytes(len(slot.range))
+        if header.body > most:
+            raise Refused(Reason.MALFORMED, f"a push of {header.body} bytes to a range that takes {most} at most")
         try:
             packed = filters.unpack(self._bytes(header.body))
             message = pipeline.decode(packed, filters.Context(key, header.number, len(slot.range), table.row))

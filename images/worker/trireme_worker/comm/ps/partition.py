@@ -81,8 +81,9 @@ class Ring:
         serving = frozenset(self.servers)
         placed = []
         for index, past in enumerate(_history(table, count, self.servers[-1] + 1)):
-            walk = self.owners(range_key(table, index), len(self.servers))
-            order = dict.fromkeys([*(server for server in past if server in serving), *walk])
+            order = dict.fromkeys(server for server in past if server in serving)
+            if len(order) < copies:
+                order.update(dict.fromkeys(self.owners(range_key(table, index), len(self.servers))))
             placed.append(tuple(order)[:copies])
         return tuple(placed)
 

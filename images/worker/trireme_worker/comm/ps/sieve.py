@@ -33,6 +33,13 @@ class Sieve:
         if self._pipeline.needs_values:
             self._values[index] = _whole(staging.outgoing(tensors, self._table.ranges[index]))
 
+    def remember_rows(self, index: int, rows: Tensor, values: Tensor) -> None:
+        """The same for some rows [k, row] of it; the others are taken for zero until they are pulled."""
+        if self._pipeline.needs_values:
+            if index not in self._values:
+                self._values[index] = torch.zeros(len(self._table.ranges[index]))
+            self._values[index].view(-1, self._table.row).index_copy_(0, rows, values)
+
     def dense(self, request: Request) -> None:
         """Replaces a push's body by what the filters leave of it."""
         self._encode(request, Message(None, _whole(request.body)))

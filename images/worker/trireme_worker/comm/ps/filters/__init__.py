@@ -6,7 +6,7 @@ the same chain of the same configuration. Selecting filters are for gradients; t
 
 from trireme_worker.comm.ps.filters.key_caching import UnknownKeys
 from trireme_worker.comm.ps.filters.message import BadMessage, Context, Message
-from trireme_worker.comm.ps.filters.packing import pack, unpack
+from trireme_worker.comm.ps.filters.packing import most_bytes, pack, unpack
 from trireme_worker.comm.ps.filters.pipeline import BadFilter, Pipeline, Traffic, chain
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Traffic",
     "UnknownKeys",
     "chain",
+    "most_bytes",
     "pack",
     "unpack",
 ]

@@ -20,6 +20,7 @@ from trireme_worker.comm.ps.filters.message import BadMessage, Extra, Message
 
 MAGIC, VERSION = b"TrMs", 1
 PARTS_MAX, NAME_MAX, DIMENSIONS_MAX, BYTES_MAX = 16, 32, 2, 2**40
+HEADER_MAX = 8 + PARTS_MAX * (3 + NAME_MAX + 8 * DIMENSIONS_MAX)
 ALIGNMENT = 16
 Buffer = bytes | bytearray | memoryview
 
@@ -59,6 +60,11 @@ def pack(message: Message) -> list[Buffer]:
             buffers += [bytes(-length % ALIGNMENT), _memory(part)]
             length += -length % ALIGNMENT + part.nbytes
     return [buffer for buffer in buffers if len(buffer)]
+
+
+def most_bytes(elements: int) -> int:
+    """No message of float32 elements, each with an index of its own, is longer: what a receiver need not read."""
+    return HEADER_MAX + elements * (4 + 8) + PARTS_MAX * (ALIGNMENT + 16)
 
 
 def unpack(data: Buffer) -> Message:
