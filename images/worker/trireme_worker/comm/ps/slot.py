@@ -101,7 +101,7 @@ class Push:
 
 
 class Slot:
-    def __init__(self, table: Table, index: int, spares: Spares) -> None:
+    def __init__(self, table: Table, index: int, spares: Spares | None = None) -> None:
         self.table = table
         self.index = index
         self.range = table.ranges[index]
@@ -119,7 +119,7 @@ class Slot:
         self.state: dict[str, Tensor] = {}
         self._function = functions.create(table.function)
         self._readers = 0
-        self._spares = spares
+        self._spares = Spares() if spares is None else spares
         self._pending: dict[int, Aggregate] = {}
         self._uncommitted: list[tuple[int, Asked]] = []
         self._pulls: list[Asked] = []

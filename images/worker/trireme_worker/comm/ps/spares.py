@@ -1,4 +1,4 @@
-"""Buffers for sums of pushes, shared by all ranges of a server. The one given back last, still in the cache, is next."""
+"""Buffers for sums of pushes, shared by all ranges of a server. The one given back last, still cached, is next."""
 
 from __future__ import annotations
 
