@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pytest
 from support.desk import Desk
@@ -42,9 +43,18 @@ class Pod:
     def wait_for(self, line: str) -> None:
         """Reads stdout up to a line; the test must not be interested in what came before."""
         assert self.process.stdout is not None
-        for found in self.process.stdout:
-            if found.rstrip("\n") == line:
-                return
+        self._read(self.process.stdout, line)
+
+    def wait_for_agent(self, part: str) -> str:
+        """The same for the agent's own lines, on stderr: the first one that contains `part`."""
+        assert self.process.stderr is not None
+        return self._read(self.process.stderr, part, exact=False)
+
+    def _read(self, stream: IO[str], line: str, *, exact: bool = True) -> str:
+        for found in stream:
+            text = found.rstrip("\n")
+            if text == line or (not exact and line in text):
+                return text
         raise AssertionError(f"{line!r} never came: {self.process.communicate(timeout=WAIT_SECONDS)}")
 
 
@@ -70,25 +80,35 @@ class Job:
         slots: int = 1,
         servers: int = 0,
         indices: Sequence[int] | None = None,
+        server_indices: Sequence[int] | None = None,
+        life: int = 0,
         token: str = TOKEN,
         join_seconds: int = 30,
         grace_seconds: int = 5,
+        restart_scope: str = environ.SCOPE_ALL,
+        independent: int = 0,
+        hang_seconds: int = 0,
         patience: str = "Patience()",
         **variables: str,
     ) -> list[Pod]:
-        """Starts the agents of `indices` (all replicas by default) and returns them."""
+        """Starts the agents of `indices` and `server_indices` (all by default) and returns them.
+
+        `life`: 0 for the first pods, 1 for their successors, and so on.
+        """
         started = []
         workers = [("worker", index) for index in (indices if indices is not None else range(replicas))]
-        for role, index in [*workers, *(("server", index) for index in range(servers))]:
+        shards = [("server", index) for index in (server_indices if server_indices is not None else range(servers))]
+        for role, index in [*workers, *shards]:
             token_file = self.folder / f"token-{role}-{index}"
             token_file.write_text(token)
             serves = role == "server"
             address = index + 1 + serves * replicas
             env = PodEnvironment(
                 job=self.name, namespace="default", role=role, index=index, slots=0 if serves else slots,
-                shards=int(serves), replicas=replicas, servers=servers, attempt=0, backend="Horovod",
+                shards=int(serves), replicas=replicas, servers=servers, attempt=life, backend="Horovod",
                 coordinator="{}:{}".format(*self.coordinator), token_file=str(token_file), join_seconds=join_seconds,
-                grace_seconds=grace_seconds, pod_ip=f"{self.network}.{address}", pod_uid=f"uid-{index}",
+                grace_seconds=grace_seconds, restart_scope=restart_scope, independent=independent,
+                hang_seconds=hang_seconds, pod_ip=f"{self.network}.{address}", pod_uid=f"uid-{role}-{index}-{life}",
                 node_name="node",
             )  # fmt: skip
             started.append(self._start(command, env, patience, variables))
@@ -103,8 +123,14 @@ class Job:
         mark = f"{environ.PREFIX}JOB={self.name}\0".encode()
         return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if mark in _environment(pid)]
 
+    def rank(self, rank: int) -> int:
+        """Process id of a rank that runs; what it has started is in its group."""
+        own = f"RANK={rank}".encode()
+        (leader,) = {os.getpgid(pid) for pid in self.processes() if own in _environment(pid).split(b"\0")}
+        return leader
+
     def _start(self, command: Sequence[str], env: PodEnvironment, patience: str, variables: dict[str, str]) -> Pod:
-        termination = self.folder / f"termination-{env.role}-{env.index}"
+        termination = self.folder / f"termination-{env.role}-{env.index}-{env.attempt}"
         main = f"import sys; sys.path.insert(0, {str(self.agent)!r}); from trireme_worker.agent import Patience; "
         main += f"from trireme_worker.__main__ import main; main(['--', *sys.argv[1:]], {patience})"
         process = subprocess.Popen(

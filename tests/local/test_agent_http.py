@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from http import HTTPStatus
@@ -12,10 +13,11 @@ from http import HTTPStatus
 import pytest
 import pytest_asyncio
 from trireme.contract import codec, wire
+from trireme_worker import client as client_module
 from trireme_worker.client import Client, Unreachable
-from trireme_worker.coordinator import Terms
 from trireme_worker.link import Link, Lost
 from trireme_worker.local import LocalService
+from trireme_worker.membership import Terms
 from trireme_worker.rendezvous import Rendezvous
 from trireme_worker.server import Refused, Request, Response, Server
 from trireme_worker.service import CoordinatorService
@@ -248,6 +250,45 @@ async def test_pods_share_the_store_and_local_scopes_stay_at_home(coordinator):
     here.close()
     there.close()
     client.close()
+
+
+async def test_a_store_ends_with_its_generation():
+    service = CoordinatorService(Terms(replicas=1, join_seconds=60, restarts=True), TOKEN)
+    await service.start(HOST, 0)
+    client = Client(HOST, service.port, TOKEN)
+    await client.call("POST", "/v1/join", codec.encode(JOIN), seconds=5)
+    await client.call("PUT", "/v1/store/1/global/0", b"address", seconds=5)
+    held = asyncio.ensure_future(client.call("GET", "/v1/store/1/global?after=1", seconds=30))
+    killed = wire.Failure("worker", 0, 137, "Signal", "ended by SIGKILL", 0.0, 0)
+    beat = replace(BEAT, state=wire.State.FAILED, failure=killed)
+    orders = codec.decode(wire.Orders, await client.call("POST", "/v1/beat", codec.encode(beat), seconds=5))
+    with pytest.raises(Refused, match="generation 1 is not the present one"):
+        await held
+    successor = replace(JOIN, incarnation="successor")
+    joined = codec.decode(wire.Joined, await client.call("POST", "/v1/join", codec.encode(successor), seconds=5))
+    with pytest.raises(Refused, match="generation 1 is not the present one"):
+        await client.call("PUT", "/v1/store/1/global/0", b"late", seconds=5)
+    put = asyncio.ensure_future(client.call("GET", "/v1/store/2/global", seconds=30))
+    await client.call("PUT", "/v1/store/2/global/1", b"new", seconds=5)
+    assert wire.decode_entries(await put) == [("1", b"new")]
+    client.close()
+    await service.close()
+    assert (orders.order, joined.generation and joined.generation.number) == (wire.Order.STOP, 2)
+
+
+async def test_an_address_that_takes_no_connection_is_given_up_soon(monkeypatch):
+    """As behind the address of a pod that is gone: nobody refuses, nobody answers."""
+    monkeypatch.setattr(client_module, "CONNECT_SECONDS", 0.1)
+    with socket.create_server((HOST, 0), backlog=0) as full:
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(2)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(address)
+        with pytest.raises(Unreachable, match=r"took no connection within 0\.1 s"):
+            await Client(*address, TOKEN).call("GET", "/", seconds=30)
+        for each in waiting:
+            each.close()
 
 
 async def test_reports_need_the_pods_key():

@@ -12,7 +12,8 @@ from trireme_worker import __main__ as entry
 POD = PodEnvironment(
     job="digits", namespace="team", role="worker", index=1, slots=1, shards=0, replicas=2, servers=0, attempt=0,
     backend="Horovod",
-    coordinator="127.0.0.1:1", token_file="", join_seconds=1, grace_seconds=1, pod_ip="127.0.0.1",
+    coordinator="127.0.0.1:1", token_file="", join_seconds=1, grace_seconds=1, restart_scope="Failed",
+    independent=0, pod_ip="127.0.0.1",
     pod_uid="uid", node_name="node",
 )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 import pytest
@@ -84,3 +86,43 @@ def test_a_killed_rank_is_named_although_the_survivor_raises(job):
     assert (first.code, second.code) == (exits.PEER_FAILED, exits.KILLED)
     assert wire.pod_label(first.termination.cause) == "worker-1"
     assert first.termination.cause.signal == "SIGKILL"
+
+
+HOROVOD_TWICE = """
+import os
+import horovod.torch as hvd, torch
+hvd.init()
+print("ready", flush=True)
+while os.environ["TRIREME_GENERATION"] == "1":
+    hvd.allreduce(torch.ones(1), op=hvd.Sum)
+print(hvd.rank(), hvd.allreduce(torch.ones(1), op=hvd.Sum).item())
+"""
+TORCH_TWICE = """
+import os, torch, torch.distributed as dist
+dist.init_process_group("gloo")
+print("ready", flush=True)
+total = torch.ones(1)
+while os.environ["TRIREME_GENERATION"] == "1":
+    dist.all_reduce(total)
+dist.all_reduce(total)
+print(dist.get_rank(), total.item())
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize("victim", [pytest.param("rank", id="a rank"), pytest.param("pod", id="a pod")])
+@pytest.mark.parametrize(
+    ("module", "script"),
+    [pytest.param("horovod", HOROVOD_TWICE, id="horovod"), pytest.param("torch", TORCH_TWICE, id="torch")],
+)
+def test_training_goes_on_with_the_successor_of_a_pod_that_was_lost(job, module, script, victim):
+    """In the middle of an allreduce, so that the survivors fail too."""
+    pytest.importorskip(module)
+    command, scope = [sys.executable, "-c", script], {"restart_scope": "Failed"}
+    pods = job.start(command, **scope)
+    for rank, pod in enumerate(pods):
+        pod.wait_for(f"[{rank}] ready")
+    os.kill(job.rank(1) if victim == "rank" else pods[1].process.pid, signal.SIGKILL)
+    pods[1].wait()
+    (successor,) = job.start(command, indices=[1], life=1, **scope)
+    assert lines([pods[0].wait(), successor.wait()]) == ["[0] 0 2.0", "[0] ready", "[1] 1 2.0", "[1] ready"]

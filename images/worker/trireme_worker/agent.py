@@ -1,7 +1,8 @@
-"""The agent of one pod: join, learn the generation, run one process a slot, and end together with the other pods.
+"""The agent of one pod: join, learn the generation, run one process a slot, until the coordinator says how it ends.
 
-Its last value is the pod's Termination; writing it down and exiting is `__main__`'s. Only the coordinator ends a
-generation: a rank's failure is reported, and the answer says whose failure it was.
+A generation that ends by another pod's failure is followed by the next one: the processes are stopped, the pod stays.
+The agent's last value is the pod's Termination; writing it down and exiting is `__main__`'s. Only the coordinator ends
+a generation: a rank's failure is reported, and the answer says whose failure it was.
 """
 
 from __future__ import annotations
@@ -14,32 +15,33 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-import trireme.contract
 from trireme.contract import codec, environ, exits, names, wire
-from trireme.contract.environ import BadEnvironment, Meeting, PodEnvironment
-from trireme.contract.ranks import places
-from trireme.contract.wire import Failure, Generation, Order, State, Termination
+from trireme.contract.environ import BadEnvironment, PodEnvironment
+from trireme.contract.wire import Failure, Joined, Order, Stand, Termination
 
-import trireme_worker
-from trireme_worker import local, member, network, verdict
+from trireme_worker import member, network
 from trireme_worker.client import Client
-from trireme_worker.coordinator import Terms
 from trireme_worker.lastword import Speaker
 from trireme_worker.link import Link, Lost
 from trireme_worker.local import LocalService
+from trireme_worker.localranks import LocalRanks, Pod
 from trireme_worker.member import Member, NoGeneration
-from trireme_worker.output import Output, Tail
-from trireme_worker.processes import CannotStart, Processes, check
+from trireme_worker.membership import Terms
+from trireme_worker.output import Output
+from trireme_worker.processes import CannotStart, check
 from trireme_worker.rendezvous import Rendezvous
 from trireme_worker.server import Refused, Request
 from trireme_worker.service import CoordinatorService
 
 FORWARDED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 STOPPING = (signal.SIGTERM, signal.SIGINT)
+STOP_SECONDS = 1.0
+"""For ranks to end when a peer has failed: what they compute together cannot succeed any more."""
+PARTING_SECONDS = 1.0
+"""For the other pods to hear of a failure from a coordinator that goes; who does not is told by its successor."""
 
 T = TypeVar("T")
 
@@ -51,9 +53,19 @@ class Patience:
     silence_seconds: float = wire.SILENCE_SECONDS
     lost_seconds: float = 4 * wire.SILENCE_SECONDS
     """For the coordinator to answer again, once the pod has joined."""
+    successor_seconds: float = 300.0
+    """The same where lost pods are replaced: another worker 0 may have to be made, on another node. A pod that is cut
+    off from all others gives up no sooner."""
 
 
 PATIENCE = Patience()
+
+
+@dataclass(frozen=True)
+class _Again:
+    """The pod joins the next generation."""
+
+    grace_seconds: float
 
 
 class _ToldToStop(Exception):
@@ -75,32 +87,30 @@ class Agent:
         patience: Patience = PATIENCE,
     ) -> None:
         self._env = env
-        self._command = command
-        self._base = base
-        self._output = output
         self._patience = patience
+        if env.restart_scope not in environ.RESTART_SCOPES:
+            raise BadEnvironment(f"a restart of {env.restart_scope!r} is none of {', '.join(environ.RESTART_SCOPES)}")
         try:
             self._coordinator_at = network.split_address(env.coordinator)
-            self._interface = network.interface_of(env.pod_ip)
+            pod = Pod(env, command, base, network.interface_of(env.pod_ip), output)
         except ValueError as error:
             raise BadEnvironment(str(error)) from error
+        self._pod = pod
+        self._restarts = env.restart_scope == environ.SCOPE_FAILED
+        self._independent = self._restarts and bool(env.independent)
         self._speaker = Speaker(env.role, env.index)
         self._client = Client(*self._coordinator_at, token)
         self._link = Link(self._client)
-        self._member = Member(env, self._link, patience.lost_seconds)
-        self._local = LocalService(env.slots + env.shards, self._reported, self._view)
-        self._processes = Processes(output, self._process_ended)
+        self._lost_seconds = patience.successor_seconds if self._restarts else patience.lost_seconds
+        self._member = Member(env, self._link, self._lost_seconds)
+        self._news = asyncio.Event()
+        self._ranks = LocalRanks(pod, self._news.set)
+        self._local = LocalService(env.slots + env.shards, self._ranks.reported, self._view)
         self._service: CoordinatorService | None = None
         if (env.role, env.index) == (names.ROLE_WORKER, 0):
-            terms = Terms(env.replicas, env.join_seconds, env.servers, patience.silence_seconds)
-            self._service = CoordinatorService(terms, token, shards=int(base.get(environ.PS_SERVERS, 0)))
-        self._active = 0
-        self._ranks: dict[str, int] = {}
-        """Of this pod, by the labels of their processes."""
-        self._ending = False
-        self._failures: list[Failure] = []
-        self._moved: dict[int, wire.Progress] = {}
-        self._news = asyncio.Event()
+            self._service = CoordinatorService(self._terms(), token, shards=int(base.get(environ.PS_SERVERS, 0)))
+        self._generation = 0
+        self._stands: dict[int, Stand] = {}
         self._told_to_stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> Termination:
@@ -117,13 +127,23 @@ class Agent:
             if self._service is not None:
                 await self._service.close()
 
+    def _terms(self) -> Terms:
+        env = self._env
+        return Terms(
+            env.replicas, env.join_seconds, env.servers, self._restarts, self._independent, env.attempt,
+            env.hang_seconds, self._patience.silence_seconds,
+        )  # fmt: skip
+
     async def _live(self) -> Termination:
         try:
-            check(self._command)
+            check(self._pod.command)
             await self._open()
-            generation = await self._unless_stopped(self._join())
-            self._start(generation)
-            return await self._unless_stopped(self._attend())
+            while True:
+                self._start(await self._unless_stopped(self._join()))
+                ended = await self._unless_stopped(self._attend())
+                if isinstance(ended, Termination):
+                    return ended
+                await self._unless_stopped(self._ranks.stop(ended.grace_seconds))
         except CannotStart as error:
             return self._failed(error.code, str(error))
         except NoGeneration as error:
@@ -149,169 +169,150 @@ class Agent:
                 reason = os.strerror(error.errno) if error.errno else error
                 raise BadEnvironment(f"the coordinator cannot listen on {self._env.pod_ip}:{port}: {reason}") from error
 
-    async def _join(self) -> Generation:
+    async def _join(self) -> Joined:
+        say = self._pod.output.say
         with network.reserve_port() as holder:
             return await self._member.join(
-                holder.getsockname()[1], lambda missing: self._output.say(f"waiting for {', '.join(missing)}")
+                holder.getsockname()[1], lambda missing: say(f"waiting for {', '.join(missing)}")
             )
 
-    def _start(self, generation: Generation) -> None:
-        self._local.rendezvous = Rendezvous(self._link, generation.number, self._patience.lost_seconds)
-        common = {
-            "PYTHONUNBUFFERED": "1",
-            **self._base,
-            environ.AGENT_URL: self._local.url,
-            environ.AGENT_KEY: self._local.key,
-            "PYTHONPATH": python_path(self._base),
-        }
-        if self._env.shards:
-            self._start_shard(common)
-        if self._env.slots:
-            self._start_ranks(generation, common)
+    def _start(self, joined: Joined) -> None:
+        assert joined.generation is not None
+        self._generation = joined.generation.number
+        if self._local.rendezvous is not None:
+            self._local.rendezvous.close()
+        self._local.rendezvous = Rendezvous(self._link, self._generation, self._lost_seconds)
+        self._ranks.start(joined.generation, self._local, done=joined.done)
 
-    def _start_shard(self, common: Mapping[str, str]) -> None:
-        env = self._env
-        own = {environ.ROLE: names.ROLE_SERVER, environ.SERVER_INDEX: str(env.index)}
-        command = names.SERVER_COMMAND if env.slots else self._command
-        self._output.say(f"shard {env.index} of the parameter server here")
-        self._processes.start(command, {names.pod_label(names.ROLE_SERVER, env.index): {**common, **own}})
-
-    def _start_ranks(self, generation: Generation, common: Mapping[str, str]) -> None:
-        env, members = self._env, generation.members
-        position = [(each.role, each.index) for each in members].index((env.role, env.index))
-        mine = places([each.slots for each in members])[position]
-        meeting = Meeting(
-            generation=generation.number,
-            hostname=members[position].hostname,
-            interface=self._interface,
-            rendezvous=(local.ADDRESS, self._local.port),
-            master=(generation.master, generation.master_port),
-        )
-        chosen = {key: self._base[key] for key in environ.INTERFACE_KEYS if self._base.get(key)}
-        self._ranks = {str(place.rank): place.rank for place in mine}
-        ranks = list(self._ranks.values())
-        self._output.say(f"generation {generation.number}: ranks {ranks} of {mine[0].size} here")
-        self._active = len(mine)
-        self._processes.start(
-            self._command,
-            {str(place.rank): {**common, **environ.process_environment(place, meeting), **chosen} for place in mine},
-        )
-
-    async def _attend(self) -> Termination:
-        """Beats until the orders are to finish or to stop."""
+    async def _attend(self) -> Termination | _Again:
+        """Beats until the orders are to finish, to stop or to join again."""
         while True:
-            self._news.clear()
-            moved = dict(self._moved)
-            failure = verdict.root(self._failures) if self._failures else None
             try:
-                orders = await self._until_news(self._member.beat(self._state(), moved, failure))
+                orders = await self._beat()
             except Lost as error:
-                return self._speaker.lost(str(error), self._failures, at=time.time())
-            if orders is None:
+                return self._speaker.lost(str(error), self._ranks.failures, at=time.time())
+            except Refused as refusal:
+                if refusal.status is not HTTPStatus.CONFLICT or not self._restarts:
+                    raise
+                again = await self._join_successor(refusal.reason)
+                if again is not None:
+                    return again
                 continue
-            for rank, progress in moved.items():
-                if self._moved.get(rank) is progress:
-                    del self._moved[rank]
-            if orders.order is Order.FINISH:
+            if orders is None or orders.order is Order.CONTINUE:
+                continue
+            if orders.order is Order.DUMP:
+                self._pod.output.say("the job makes no step: here is where every rank is")
+                self._stands = await self._ranks.stands()
+            elif orders.order is Order.FINISH:
                 return Termination(exits.SUCCESS)
-            if orders.order is Order.STOP and orders.cause is not None:
-                return self._speaker.judged(orders.cause, self._failures, at=time.time())
+            elif orders.order is Order.REJOIN:
+                return self._again(orders.cause)
+            elif orders.cause is not None:
+                return self._judged(orders.cause)
 
-    def _state(self) -> State:
-        if self._failures:
-            return State.FAILED
-        return State.RUNNING if self._active or not self._env.slots else State.DONE
+    async def _beat(self) -> wire.Orders | None:
+        """None when there is something new to say before the coordinator has answered."""
+        self._news.clear()
+        moved, stands = self._ranks.moved(), self._stands
+        orders = await self._until_news(self._member.beat(self._ranks.state(), moved, self._ranks.failure(), stands))
+        if orders is not None:
+            self._ranks.told(moved)
+            self._stands = {}
+        return orders
+
+    async def _join_successor(self, reason: str) -> _Again | None:
+        """The coordinator is another one and does not know this pod. None: the processes go on in their generation."""
+        self._pod.output.say(f"the coordinator does not know this pod: {reason}")
+        if self._independent:
+            joined = await self._join()
+            if joined.generation is not None and joined.generation.number == self._generation:
+                return None
+        return _Again(self._quickly())
+
+    def _again(self, cause: Failure | None) -> _Again:
+        """Processes of a pod that was told to stop may save with their peers for as long as its grace lasts."""
+        who = f"{wire.pod_label(cause)}: {cause.message}" if cause is not None else "another pod failed"
+        self._pod.output.say(f"generation {self._generation} has ended: {who}")
+        told = cause is not None and cause.rank is None and cause.exit_code == exits.TERMINATED
+        return _Again(self._env.grace_seconds if told else self._quickly())
+
+    def _quickly(self) -> float:
+        return min(STOP_SECONDS, self._env.grace_seconds)
+
+    def _judged(self, cause: Failure) -> Termination:
+        own = list(self._ranks.failures)
+        if cause.exit_code == exits.HUNG and cause.rank is not None:  # found by the coordinator, who has no log
+            own.append(replace(cause, log_tail=self._ranks.tail(cause.rank)))
+        return self._speaker.judged(cause, own, at=time.time())
 
     async def _part(self, termination: Termination) -> None:
         """Stops the processes, says goodbye; the coordinator's own agent goes last."""
-        self._ending = True
-        if not self._told_to_stop.done():
-            self._processes.signal(signal.SIGTERM)
-        stopping = asyncio.ensure_future(self._processes.stop(self._env.grace_seconds))
+        well = termination.exit_code == exits.SUCCESS
+        grace = self._env.grace_seconds
+        if not (well or self._told_to_stop.done() or self._env.shards):
+            grace = self._quickly()
+        stopping = asyncio.ensure_future(self._ranks.stop(grace))
         if termination.exit_code != exits.COORDINATOR_LOST:
-            await self._member.goodbye(self._moved, termination.failure)
+            await self._member.goodbye(self._ranks.moved(), termination.failure)
         await stopping
-        self._processes.close()
         if self._service is not None and self._service.port:
-            await self._wait_for_others(self._service)
+            await self._wait_for_others(self._service, brief=self._restarts and not well)
 
-    async def _wait_for_others(self, service: CoordinatorService) -> None:
+    async def _wait_for_others(self, service: CoordinatorService, *, brief: bool) -> None:
         """Until they have heard how it ended; a pod that was told to stop has little time for it."""
         others = service.deserted((self._env.role, self._env.index))
-        if not self._told_to_stop.done():
+        if not (brief or self._told_to_stop.done()):
             await _first(others, self._told_to_stop)
             return
+        seconds = PARTING_SECONDS if brief else environ.AGENT_SECONDS - member.GOODBYE_SECONDS
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(others, environ.AGENT_SECONDS - member.GOODBYE_SECONDS)
+            await asyncio.wait_for(others, seconds)
 
     def _failed(self, code: int, message: str) -> Termination:
         return self._speaker.failed(code, message, at=time.time())
-
-    def _reported(self, report: wire.Report) -> None:
-        self._moved[report.rank] = report.progress
 
     async def _view(self, request: Request) -> bytes:
         """Of the parameter server; who asks, or serves, is a process of this pod."""
         target = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
         held = wire.JOIN_POLL_SECONDS if request.method == "GET" else 0.0
-        patience = self._patience.lost_seconds
+        patience = self._lost_seconds
         return await self._link.ask(request.method, target, request.body, hold_seconds=held, patience_seconds=patience)
-
-    def _process_ended(self, label: str, code: int, tail: Tail) -> None:
-        rank = self._ranks.get(label)
-        self._active -= rank is not None
-        if self._ending:
-            return  # it was told to
-        if rank is None:
-            code = code or exits.SERVER_ENDED
-        if code != exits.SUCCESS:
-            self._output.say(f"{'rank ' * (rank is not None)}{label} failed: {exits.describe(code).meaning}")
-            self._failures.append(self._speaker.process_failed(rank, code, tail, at=time.time()))
-        if code != exits.SUCCESS or not self._active:
-            self._news.set()
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in STOPPING:
             loop.add_signal_handler(number, self._stop, number)
         for number in FORWARDED:
-            loop.add_signal_handler(number, self._processes.signal, number)
+            loop.add_signal_handler(number, self._ranks.signal, number)
 
     def _stop(self, number: int) -> None:
         """The processes hear it in the same moment; everything else follows."""
         if not self._told_to_stop.done():
-            self._ending = True
-            self._processes.signal(number)
+            self._ranks.ending(number)
             self._told_to_stop.set_result(number)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         """Raises _ToldToStop when that comes first."""
-        result = await _first(work, self._told_to_stop)
-        if result is None:
+        done = await _first(work, self._told_to_stop)
+        if done is None:
             raise _ToldToStop(self._told_to_stop.result())
-        return result
+        return done.result()
 
     async def _until_news(self, work: Coroutine[Any, Any, T]) -> T | None:
         news = asyncio.ensure_future(self._news.wait())
         try:
-            return await _first(work, news)
+            done = await _first(work, news)
+            return done.result() if done is not None else None
         finally:
             news.cancel()
 
 
-async def _first(work: Coroutine[Any, Any, T], interruption: asyncio.Future[Any]) -> T | None:
-    """The result of the work; None, and the work cancelled, when the interruption comes first."""
+async def _first(work: Coroutine[Any, Any, T], interruption: asyncio.Future[Any]) -> asyncio.Task[T] | None:
+    """The work when it is done; None, and the work cancelled, when the interruption comes first."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task, interruption}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
+        return task if task.done() else None
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-def python_path(base: Mapping[str, str]) -> str:
-    """First where the agent itself was imported from, so that user code imports the same `trireme_worker`."""
-    own = [Path(trireme_worker.__file__).parents[1], Path(trireme.contract.__file__).parents[2]]
-    given = base.get("PYTHONPATH")
-    return os.pathsep.join([*dict.fromkeys(map(str, own)), *([given] if given else [])])

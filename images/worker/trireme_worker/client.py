@@ -6,12 +6,25 @@ Every request of the wire may be sent twice, so a connection that the server has
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from trireme.contract import wire
 
 from trireme_worker.server import Refused, Response, reason_of
+
+CONNECT_SECONDS = 2.0
+"""Nobody may be behind an address any more; the kernel alone would try for minutes."""
+_KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 2),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5000),
+)
+"""The peer's kernel answers while its process thinks; a node that is gone is noticed within 5 s."""
 
 
 class Unreachable(Exception):
@@ -59,8 +72,18 @@ class Client:
                 except (OSError, EOFError):
                     continue
             connection.writer.close()
-        reader, writer = await asyncio.open_connection(self._host, self._port, limit=wire.HEADER_MAX)
-        return await self._exchange(_Connection(reader, writer), method, target, body)
+        return await self._exchange(await self._connect(), method, target, body)
+
+    async def _connect(self) -> _Connection:
+        opening = asyncio.open_connection(self._host, self._port, limit=wire.HEADER_MAX)
+        try:
+            reader, writer = await asyncio.wait_for(opening, CONNECT_SECONDS)
+        except asyncio.TimeoutError:
+            raise Unreachable(f"{self._host}:{self._port} took no connection within {CONNECT_SECONDS:g} s") from None
+        with contextlib.suppress(OSError):  # it is closed already; the first read says so
+            for option in _KEEP_ALIVE:
+                writer.get_extra_info("socket").setsockopt(*option)
+        return _Connection(reader, writer)
 
     async def _exchange(self, connection: _Connection, method: str, target: str, body: bytes) -> Response:
         try:

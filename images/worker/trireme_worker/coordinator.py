@@ -1,16 +1,20 @@
 """The coordinator's state machine: who is a member, when a generation forms, how it ends. No I/O and no clock.
 
-Forming -> Running -> Done | Failed. Every method takes `now`: Unix time by a clock that never goes back. The wire's
-service (service.py) is its only caller; what it decides is read from `joined`, `orders` and `report`.
+Forming -> Running -> Done. A generation that ends by a failure is followed by the next one, Running -> Forming, or,
+where all pods restart, by nothing: Running -> Failed. Forming -> Failed when pods are missing for too long. Independent
+members (parameter server) come and go while the generation runs (docs/adr/0013).
+
+Every method takes `now`: Unix time by a clock that never goes back. The wire's service (service.py) is its only caller;
+what it decides is read from `joined`, `orders` and `report`, and has changed when `revision` has.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field, replace
-from itertools import chain, filterfalse, islice, product
+from dataclasses import replace
+from itertools import filterfalse, islice
 
-from trireme.contract import exits, names, topology, wire
+from trireme.contract import exits, names, wire
+from trireme.contract.ranks import places
 from trireme.contract.wire import (
     Beat,
     Failure,
@@ -25,215 +29,337 @@ from trireme.contract.wire import (
     State,
 )
 
-from trireme_worker import verdict
-
-RATE_SECONDS = 30.0
-"""Window of `steps_per_second`: long enough for slow steps, short enough to show a change."""
+from trireme_worker import hang, membership, verdict
+from trireme_worker.hang import Culprit, Inquiry
+from trireme_worker.membership import Seat, Terms, Who
+from trireme_worker.pace import Pace
 
 
 class NotAMember(ValueError):
     """The sender has no place in this generation; the text says why."""
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What the coordinator was told at its start."""
-
-    replicas: int
-    """Worker pods; their slots are the ranks."""
-    join_seconds: float
-    servers: int = 0
-    """Server pods: they join, hold no rank and end when the workers are done."""
-    silence_seconds: float = wire.SILENCE_SECONDS
-    settle_seconds: float = verdict.SETTLE_SECONDS
-
-
-Who = tuple[str, int]
-"""Role and index."""
-
-
-@dataclass
-class _Seat:
-    join: Join
-    heard: float
-    state: State = State.RUNNING
-    failure: Failure | None = None
-
-
-@dataclass
-class _Pace:
-    """The lowest reporting rank's progress, and how fast it moves."""
-
-    rank: int | None = None
-    progress: wire.Progress | None = None
-    samples: deque[tuple[float, int]] = field(default_factory=deque)
-
-    def add(self, rank: int, progress: wire.Progress, now: float) -> None:
-        if self.rank is not None and rank > self.rank:
-            return
-        if rank != self.rank or (self.progress is not None and progress.step < self.progress.step):
-            self.samples.clear()
-        self.rank, self.progress = rank, progress
-        self.samples.append((now, progress.step))
-        while self.samples[0][0] < now - RATE_SECONDS and len(self.samples) > 2:
-            self.samples.popleft()
-
-    def steps_per_second(self) -> float | None:
-        if len(self.samples) < 2:
-            return None
-        (start, first), (end, last) = self.samples[0], self.samples[-1]
-        return (last - first) / (end - start) if end > start else None
-
-
 class Coordinator:
     def __init__(self, terms: Terms, now: float) -> None:
         self._terms = terms
         self._deadline = now + terms.join_seconds
-        self._seats: dict[Who, _Seat] = {}
+        self._number = terms.first
+        """Of the present generation; while one forms, of the last one that anybody has told of."""
+        self._seats: dict[Who, Seat] = {}
+        self._former: dict[Who, Seat] = {}
+        """Of the generation that has ended, while the next one forms; those that failed are not among them."""
+        self._retired: dict[str, Failure] = {}
+        """Incarnations that never come back, and why."""
+        self._holders: dict[int, Who] = {}
+        """Whose each rank is."""
         self._failures: list[Failure] = []
-        self._verdict_at: float | None = None
-        self._pace = _Pace()
+        """Of the present generation, until their root is known."""
+        self._reported = 0.0
+        """When the first of them came."""
+        self._inquiry: Inquiry | None = None
+        self._pace = Pace()
         self.phase = Phase.FORMING
         self.generation: Generation | None = None
         self.failure: Failure | None = None
-        """The verdict, once the phase is Failed."""
+        """Why the job has failed, or what ended the last generation, or what an independent member is missing for."""
+        self.revision = 0
 
     def join(self, join: Join, now: float) -> None:
         """Idempotent. Raises NotAMember for a pod that the job does not have."""
+        if not membership.belongs(self._terms, join):
+            raise self._stranger(join)
+        if join.incarnation in self._retired:
+            return
         who = join.role, join.index
-        if not self._expected(join):
-            terms = self._terms
-            servers = f" and {terms.servers} servers" if terms.servers else ""
-            raise NotAMember(
-                f"{names.pod_label(*who)} with {join.slots} slots is none of {terms.replicas} workers{servers}"
-            )
-        seat = self._seats.get(who)
-        if seat is not None and seat.join.incarnation == join.incarnation:
-            seat.heard = now
-        elif self.phase is Phase.FORMING:
-            self._seats[who] = _Seat(join, now)
-            if len(self._seats) == self._terms.replicas + self._terms.servers:
-                self._form(now)
+        if self.phase is Phase.FORMING:
+            self._join_forming(who, join, now)
         elif self.phase is Phase.RUNNING:
-            self._lost(who, exits.POD_REPLACED, "another pod of this name came while the job ran", now)
+            self._join_running(who, join, now)
+        elif self.phase is Phase.DONE and self._seats[who].join.incarnation != join.incarnation:
+            self._seats[who] = Seat(join, now, done=True)
 
-    def joined(self) -> Joined:
+    def joined(self, join: Join) -> Joined:
         """What a joining member hears."""
-        return Joined(self.generation if self.failure is None else None, self._missing_names(), _brief(self.failure))
+        if join.incarnation in self._retired:
+            return Joined(failure=_brief(self._retired[join.incarnation]))
+        if self.phase is Phase.FORMING:
+            return Joined(missing=self._missing_names())
+        if self.phase is Phase.FAILED:
+            return Joined(None, self._missing_names(), _brief(self.failure))
+        return Joined(self.generation, done=self._seats[join.role, join.index].done)
+
+    def awaits(self, join: Join) -> bool:
+        """Whether a joining member has still to wait for what it is to hear."""
+        return self.phase is Phase.FORMING and join.incarnation not in self._retired
 
     def beat(self, beat: Beat, now: float) -> None:
-        """Raises NotAMember when another pod holds the place, or the generation is another one."""
+        """Raises NotAMember when another pod holds the place, or the generation is none of the sender's."""
         who = beat.role, beat.index
         seat = self._seats.get(who)
-        number = self.generation.number if self.generation is not None else 0
-        if seat is None or seat.join.incarnation != beat.incarnation:
-            raise NotAMember(f"{names.pod_label(*who)} has not joined")
-        if beat.generation != number:
-            raise NotAMember(f"generation {beat.generation} is not the present one, {number}")
         if self.phase is Phase.FORMING:
-            del self._seats[who]  # only a goodbye comes before a generation: the place is free for a successor
-            return
-        seat.heard, seat.state = now, beat.state
-        for rank, progress in beat.progress.items():
-            self._pace.add(rank, progress, now)
-        if beat.failure is not None and beat.failure != seat.failure:
-            seat.failure = beat.failure
-            self._failed(beat.failure, now)
-        elif all(seat.state in (State.DONE, State.LEFT) for seat in self._workers()) and not self._failures:
-            self.phase = Phase.DONE
+            self._beat_forming(who, beat)
+        elif beat.incarnation not in self._retired:
+            if seat is None or seat.join.incarnation != beat.incarnation:
+                raise NotAMember(f"{names.pod_label(*who)} has not joined")
+            if beat.state is not State.LEFT:
+                self._of_this_generation(beat)
+            self._hear(who, seat, beat, now)
+        elif seat is not None and seat.join.incarnation == beat.incarnation:
+            seat.left |= beat.state is State.LEFT
 
-    def orders(self) -> Orders:
-        """What every member is to do."""
+    def orders(self, beat: Beat) -> Orders:
+        """What the sender of a beat is to do. Raises NotAMember when its generation ended before the last one did."""
         if self.phase is Phase.DONE:
             return Orders(Order.FINISH)
-        if self.phase is Phase.FAILED:
-            return Orders(Order.STOP, _brief(self.failure))
+        failure = self._retired.get(beat.incarnation, self.failure if self.phase is Phase.FAILED else None)
+        if failure is not None:
+            return Orders(Order.STOP, _brief(failure))
+        self._of_this_generation(beat)
+        if self.phase is Phase.FORMING:
+            return Orders(Order.REJOIN, _brief(self.failure))
+        if self._inquiry is not None and (beat.role, beat.index) in self._inquiry.awaited:
+            return Orders(Order.DUMP)
         return Orders(Order.CONTINUE)
 
     def tick(self, now: float) -> None:
-        """What happens by time alone: members fall silent, the verdict settles, the joining ends."""
+        """What happens by time alone: members fall silent, a verdict settles, no step comes, the joining ends."""
         if self.phase is Phase.FORMING:
-            self._forget_silent(now)
+            for who in self._silent(now, self._terms.silence_seconds):
+                del self._seats[who]
             if now >= self._deadline:
                 self._never_formed(now)
         elif self.phase is Phase.RUNNING:
-            for who in self._silent(now):
-                seconds = self._terms.silence_seconds
-                self._lost(who, exits.POD_SILENT, f"the pod has not been heard of for {seconds:g} s", now)
-            if self._verdict_at is not None and now >= self._verdict_at:
-                self.phase, self.failure = Phase.FAILED, verdict.root(self._failures)
+            self._find_lost(now)
+            self._judge(now)
+            self._find_hung(now)
 
     def deserted(self, now: float, but: Who) -> bool:
-        """Whether every member except `but` has left or fallen silent: the coordinator may go."""
-        gone = set(self._silent(now))
-        return all(who == but or who in gone or seat.state is State.LEFT for who, seat in self._seats.items())
+        """Whether every member except `but` has had its last orders or has fallen silent: the coordinator may go."""
+        if self.phase is Phase.FORMING:
+            return all(who == but or seat.left or who in self._seats for who, seat in self._former.items())
+        limit = now - self._terms.silence_seconds
+        return all(
+            who == but or seat.left or seat.heard < limit or (seat.gone and seat.join.incarnation)
+            for who, seat in self._seats.items()
+        )
 
-    def report(self) -> JobReport:
+    def report(self, now: float) -> JobReport:
         return JobReport(
             phase=self.phase,
-            generation=self.generation.number if self.generation is not None else 0,
+            generation=self._number,
             missing=self._missing_names(),
             progress=self._pace.progress,
             steps_per_second=self._pace.steps_per_second(),
             failure=self.failure,
+            stragglers=self._pace.stragglers(now),
         )
 
+    def _join_forming(self, who: Who, join: Join, now: float) -> None:
+        self._number = max(self._number, join.generation)
+        self._seats[who] = Seat(join, now)
+        running = max(seat.join.generation for seat in self._seats.values())
+        if self._terms.independent and running:
+            self._resume(running, now)
+        elif membership.enough(self._terms, self._seats):
+            self._number += 1
+            self._form(now)
+
+    def _join_running(self, who: Who, join: Join, now: float) -> None:
+        seat = self._seats[who]
+        same = seat.join.incarnation == join.incarnation
+        if same and (self._terms.independent or join.generation < self._number):
+            seat.heard = now
+            return
+        if not seat.gone:
+            self._lost(who, exits.POD_REPLACED, "another pod of this name came while the job ran", now)
+        if self._terms.independent:
+            self._succeed(who, join, now)
+        elif self.phase is Phase.FORMING and join.incarnation not in self._retired:
+            self._join_forming(who, join, now)
+
+    def _resume(self, number: int, now: float) -> None:
+        """A new coordinator has learned that a generation runs. Whom it has not heard of is as good as lost until it
+        joins too; all workers of a job have equally many slots, so the ranks are known when one of them is."""
+        worker = next((seat.join for seat in self._seats.values() if seat.join.slots), None)
+        if worker is None:
+            return
+        for role, index in membership.everybody(self._terms):
+            slots = worker.slots if role == names.ROLE_WORKER else 0
+            unknown = replace(worker, role=role, index=index, slots=slots, incarnation="", address="", hostname="")
+            self._seats.setdefault((role, index), Seat(unknown, now, gone=True))
+        self._number = number
+        self._form(now)
+
     def _form(self, now: float) -> None:
-        seats = (topology.Seat(seat.join.index, seat.join.node, seat.join.domain) for seat in self._workers())
-        joins = [self._seats[names.ROLE_WORKER, index].join for index in topology.ring(seats)]
-        members = tuple(Member(j.role, j.index, j.slots, j.address, j.hostname) for j in joins)
-        self.generation = Generation(1, members, joins[0].address, joins[0].store_port)
-        self.phase = Phase.RUNNING
+        self._seat_ranks()
+        self._former.clear()
+        self._pace.restart()
+        self.phase, self.failure = Phase.RUNNING, None
         for seat in self._seats.values():
             seat.heard = now
+        self.revision += 1
 
-    def _failed(self, failure: Failure, now: float) -> None:
+    def _seat_ranks(self) -> None:
+        joins = membership.in_order(self._terms, (seat.join for seat in self._seats.values()))
+        members = tuple(Member(j.role, j.index, j.slots, j.address, j.hostname) for j in joins)
+        self.generation = Generation(self._number, members, joins[0].address, joins[0].store_port)
+        placed = zip(members, places([member.slots for member in members]), strict=True)
+        self._holders = {place.rank: (member.role, member.index) for member, mine in placed for place in mine}
+
+    def _succeed(self, who: Who, join: Join, now: float) -> None:
+        """An independent member's successor takes its place and its ranks; what was done stays done."""
+        if join.slots != self._seats[who].join.slots:
+            raise self._stranger(join)
+        self._seats[who] = Seat(join, now, done=self._seats[who].done)
+        self._seat_ranks()
+        if not any(seat.gone for seat in self._seats.values()):
+            self.failure = None
+        self.revision += 1
+
+    def _beat_forming(self, who: Who, beat: Beat) -> None:
+        """There is nothing to learn from it but that a member leaves: its place is free for a successor."""
+        seat, former = self._seats.get(who), self._former.get(who)
+        known = former is not None and former.join.incarnation == beat.incarnation
+        mine = seat is not None and seat.join.incarnation == beat.incarnation
+        if not (known or mine or beat.incarnation in self._retired):
+            raise NotAMember(f"{names.pod_label(*who)} has not joined")
+        if beat.state is State.LEFT:
+            if mine:
+                del self._seats[who]
+            if known and former is not None:
+                former.left = True
+        elif not known and beat.incarnation not in self._retired:
+            raise NotAMember(f"{names.pod_label(*who)} is in no generation yet")
+
+    def _hear(self, who: Who, seat: Seat, beat: Beat, now: float) -> None:
+        seat.heard = now
+        seat.left |= beat.state is State.LEFT
+        for rank, progress in beat.progress.items():
+            if self._holders.get(rank) == who:
+                self._pace.add(rank, progress, now)
+        if beat.state is State.DONE and not seat.done:
+            seat.done = True
+            self._pace.done(self._ranks_of(who))
+        if self._inquiry is not None:
+            self._inquiry.answer(who, beat.stands)
+        if self.phase is not Phase.RUNNING:
+            return
+        if beat.failure is not None and beat.failure != seat.failure:
+            self._failed(who, beat.failure, now)
+        elif not self._failures and all(s.done for (role, _), s in self._seats.items() if role == names.ROLE_WORKER):
+            self.phase = Phase.DONE
+            self.revision += 1
+
+    def _failed(self, who: Who, failure: Failure, now: float) -> None:
+        self._seats[who].failure = failure
+        if self._terms.independent:
+            self._retire(who, failure)
+            self.failure = failure
+            self.revision += 1
+            return
+        if not self._failures:
+            self._reported = now
         self._failures.append(failure)
-        if self._verdict_at is None:
-            self._verdict_at = now + self._terms.settle_seconds
+        self._judge(now)
 
     def _lost(self, who: Who, reason: str, message: str, now: float) -> None:
+        self._failed(who, Failure(*who, exits.COORDINATOR_LOST, reason, message, at=now), now)
+
+    def _find_lost(self, now: float) -> None:
+        """Silence alone must last; while connections break, a few beats that did not come are enough."""
+        seconds = self._terms.quiet_seconds if self._failures else self._terms.silence_seconds
+        for who in self._silent(now, seconds):
+            if self.phase is Phase.RUNNING and self._seats[who].failure is None:
+                self._lost(who, exits.POD_SILENT, f"the pod has not been heard of for {seconds:g} s", now)
+
+    def _judge(self, now: float) -> None:
+        """Ends the generation when the root of its failures is known: either it came of itself, or it looks as if a
+        peer's loss had caused it and every other member has been heard since."""
+        if not self._failures:
+            return
+        settled = now >= self._reported + self._terms.settle_seconds and all(
+            seat.failure is not None or seat.left or seat.heard >= self._reported for seat in self._seats.values()
+        )
+        if settled or verdict.certain(self._failures):
+            self._end(verdict.root(self._failures), now)
+
+    def _end(self, cause: Failure, now: float) -> None:
+        self._failures, self._inquiry, self.failure = [], None, cause
+        self.revision += 1
+        if not self._terms.restarts:
+            self.phase = Phase.FAILED
+            return
+        for who, seat in self._seats.items():
+            if seat.failure is not None and (seat.failure == cause or seat.failure.exit_code == exits.COORDINATOR_LOST):
+                self._retire(who, seat.failure)
+        self._former = {who: seat for who, seat in self._seats.items() if not seat.gone}
+        self._seats = {}
+        self.phase, self._deadline = Phase.FORMING, now + self._terms.join_seconds
+
+    def _retire(self, who: Who, failure: Failure) -> None:
         seat = self._seats[who]
-        if seat.failure is None:
-            seat.failure = _failure(who, exits.COORDINATOR_LOST, reason, message, now)
-            self._failed(seat.failure, now)
+        seat.gone = True
+        self._retired[seat.join.incarnation] = failure
+        self._pace.forget(self._ranks_of(who))
 
-    def _silent(self, now: float) -> list[Who]:
-        limit = now - self._terms.silence_seconds
-        return [who for who, seat in self._seats.items() if seat.heard < limit and seat.state is not State.LEFT]
+    def _find_hung(self, now: float) -> None:
+        seconds, each = self._terms.hang_seconds, self._terms.independent
+        if self.phase is not Phase.RUNNING or self._failures or not seconds:
+            return
+        training = [rank for rank, who in self._holders.items() if not (self._seats[who].done or self._seats[who].gone)]
+        if self._inquiry is not None and self._inquiry.closed(now):
+            awaited, stands = self._inquiry.awaited, self._inquiry.stands
+            running = [rank for rank in training if rank in stands or self._holders[rank] in awaited]
+            self._pace.done(set(training) - set(running))
+            training = running
+        overdue = self._pace.overdue(now, seconds, each=each)
+        if not overdue:
+            self._inquiry = None
+        elif self._inquiry is None:
+            self._inquiry = Inquiry(now, {self._holders[rank] for rank in training})
+            self.revision += 1
+        elif self._inquiry.closed(now):
+            found = hang.culprit(overdue if each else training, self._inquiry.stands, self._pace.step, seconds)
+            self._hung(found, now)
 
-    def _forget_silent(self, now: float) -> None:
-        for who in self._silent(now):
-            del self._seats[who]
+    def _hung(self, found: Culprit, now: float) -> None:
+        who, self._inquiry = self._holders[found.rank], None
+        self._pace.excuse(now)
+        reason = exits.describe(exits.HUNG).reason
+        self._failed(who, Failure(*who, exits.HUNG, reason, found.message, at=now, rank=found.rank), now)
+
+    def _ranks_of(self, who: Who) -> list[int]:
+        return [rank for rank, holder in self._holders.items() if holder == who]
+
+    def _silent(self, now: float, seconds: float) -> list[Who]:
+        limit = now - seconds
+        return [who for who, seat in self._seats.items() if seat.heard < limit and not (seat.left or seat.gone)]
 
     def _never_formed(self, now: float) -> None:
         who = ", ".join(self._missing_names())
         message = f"{who} never joined within {self._terms.join_seconds:g} s"
-        self.phase = Phase.FAILED
         first, reason = (names.ROLE_WORKER, 0), exits.describe(exits.PEER_MISSING).reason
-        self.failure = _failure(first, exits.PEER_MISSING, reason, message, now)
+        self.failure = Failure(*first, exits.PEER_MISSING, reason, message, at=now)
+        self.phase = Phase.FAILED
+        self.revision += 1
 
     def _missing_names(self) -> tuple[str, ...]:
-        workers, servers = self._terms.replicas, self._terms.servers
-        everybody = chain(product([names.ROLE_WORKER], range(workers)), product([names.ROLE_SERVER], range(servers)))
-        absent = filterfalse(self._seats.__contains__, everybody)
+        present = {who for who, seat in self._seats.items() if not seat.gone}
+        absent = filterfalse(present.__contains__, membership.everybody(self._terms))
         shown = [names.pod_label(*who) for who in islice(absent, wire.MISSING_MAX)]
-        more = workers + servers - len(self._seats) - len(shown)
+        more = self._terms.replicas + self._terms.servers - len(present) - len(shown)
         return (*shown, f"{more} more") if more else tuple(shown)
 
-    def _expected(self, join: Join) -> bool:
-        """Ranks are the workers': a server has no slot, a worker at least one."""
-        if join.role == names.ROLE_SERVER:
-            return 0 <= join.index < self._terms.servers and join.slots == 0
-        return join.role == names.ROLE_WORKER and 0 <= join.index < self._terms.replicas and join.slots > 0
+    def _of_this_generation(self, beat: Beat) -> None:
+        """Raises NotAMember."""
+        if beat.generation != self._number:
+            raise NotAMember(f"generation {beat.generation} is not the present one, {self._number}")
 
-    def _workers(self) -> list[_Seat]:
-        return [seat for (role, _), seat in self._seats.items() if role == names.ROLE_WORKER]
-
-
-def _failure(who: Who, code: int, reason: str, message: str, now: float) -> Failure:
-    """A failure that the coordinator found itself."""
-    return Failure(*who, code, reason, message, at=now)
+    def _stranger(self, join: Join) -> NotAMember:
+        terms = self._terms
+        servers = f" and {terms.servers} servers" if terms.servers else ""
+        name = names.pod_label(join.role, join.index)
+        return NotAMember(f"{name} with {join.slots} slots is none of {terms.replicas} workers{servers}")
 
 
 def _brief(failure: Failure | None) -> Failure | None:

@@ -1,4 +1,4 @@
-"""Two switches of prctl(2), so that no process outlives its agent."""
+"""What Linux alone knows: two switches of prctl(2), so that no process outlives its agent, and processes in /proc."""
 
 from __future__ import annotations
 
@@ -28,6 +28,39 @@ def children() -> list[int]:
     """Process ids of this process's children, adopted ones included."""
     me = os.getpid()
     return [int(entry) for entry in os.listdir("/proc") if entry.isdecimal() and _parent(entry) == me]
+
+
+def tree(root: int) -> list[int]:
+    """Process ids of a process and of all its descendants, the nearest first; those that ended meanwhile are not among
+    them."""
+    below: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        parent = _parent(entry) if entry.isdecimal() else None
+        if parent is not None:
+            below.setdefault(parent, []).append(int(entry))
+    found = [root]
+    for pid in found:
+        found += below.get(pid, ())
+    return found
+
+
+def is_stopped(pid: int) -> bool:
+    """By a signal or a debugger."""
+    return _status(pid).get("State", "")[:1].upper() == "T"
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal."""
+    return bool(int(_status(pid).get("SigCgt", "0"), 16) >> (number - 1) & 1)
+
+
+def _status(pid: int) -> dict[str, str]:
+    """proc_pid_status(5); empty when the process has ended."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            return {key: value.strip() for key, _, value in (line.partition(":") for line in file)}
+    except OSError:
+        return {}
 
 
 def _parent(pid: str) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from trireme.contract import codec, names, wire
 from trireme.contract.environ import PodEnvironment
-from trireme.contract.wire import Failure, Generation, Progress, State
+from trireme.contract.wire import Failure, Joined, Progress, Stand, State
 
 from trireme_worker.client import Unreachable
 from trireme_worker.link import Link
@@ -22,7 +22,7 @@ SPREAD_SECONDS = 1e-3
 
 
 class NoGeneration(Exception):
-    """The coordinator has given up before a generation formed, or the generation has failed already."""
+    """The coordinator has given up before a generation formed, the job has failed already, or this pod is out of it."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -39,13 +39,17 @@ class Member:
         self._generation = 0
         self._known = False
 
-    async def join(self, store_port: int, waiting: Callable[[tuple[str, ...]], None]) -> Generation:
-        """`waiting(missing pods)` is called when they change. Raises NoGeneration, link.Lost and server.Refused."""
+    async def join(self, store_port: int, waiting: Callable[[tuple[str, ...]], None]) -> Joined:
+        """The next generation, or the present one if that takes members in.
+
+        `waiting(missing pods)` is called when they change. Raises NoGeneration, link.Lost and server.Refused.
+        """
         env = self._env
         hostname = names.pod_name(env.job, env.role, env.index)
         join = wire.Join(
-            env.role, env.index, env.pod_uid, env.slots, env.pod_ip, hostname, env.node_name, store_port, env.domain
-        )
+            env.role, env.index, env.pod_uid, env.slots, env.pod_ip, hostname, env.node_name, store_port, env.domain,
+            self._generation,
+        )  # fmt: skip
         await asyncio.sleep(random.uniform(0, SPREAD_SECONDS * (env.replicas - 1)))
         missing: tuple[str, ...] = ()
         while True:
@@ -54,17 +58,23 @@ class Member:
                 raise NoGeneration(joined.failure)
             if joined.generation is not None:
                 self._generation = joined.generation.number
-                return joined.generation
+                return joined
             if joined.missing != missing:
                 missing = joined.missing
                 waiting(missing)
 
-    async def beat(self, state: State, progress: Mapping[int, Progress], failure: Failure | None) -> wire.Orders:
+    async def beat(
+        self,
+        state: State,
+        progress: Mapping[int, Progress],
+        failure: Failure | None,
+        stands: Mapping[int, Stand],
+    ) -> wire.Orders:
         """Raises link.Lost and server.Refused."""
         answer = await self._link.ask(
             "POST",
             wire.BEAT_PATH,
-            self._beat(state, progress, failure),
+            self._beat(state, progress, failure, stands),
             hold_seconds=wire.BEAT_SECONDS,
             patience_seconds=self._lost_seconds,
         )
@@ -78,10 +88,19 @@ class Member:
             body = self._beat(State.LEFT, progress, failure)
             await self._link.try_once("POST", wire.BEAT_PATH, body, seconds=GOODBYE_SECONDS)
 
-    def _beat(self, state: State, progress: Mapping[int, Progress], failure: Failure | None) -> bytes:
-        env = self._env
-        beat = wire.Beat(env.role, env.index, env.pod_uid, self._generation, state, dict(progress), failure)
-        return codec.encode(beat)
+    def _beat(
+        self,
+        state: State,
+        progress: Mapping[int, Progress],
+        failure: Failure | None,
+        stands: Mapping[int, Stand] | None = None,
+    ) -> bytes:
+        env, stands = self._env, stands or {}
+        return codec.encode(
+            wire.Beat(
+                env.role, env.index, env.pod_uid, self._generation, state, dict(progress), failure, dict(stands)
+            )
+        )  # fmt: skip
 
     async def _ask_to_join(self, join: wire.Join) -> wire.Joined:
         answer = await self._link.ask(

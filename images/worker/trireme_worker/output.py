@@ -106,8 +106,11 @@ class Tail:
         self._lines: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
         self.last_error = ""
         """The last line on stderr that says something: of a Python traceback, the exception."""
+        self.count = 0
+        """Of all lines that there ever were."""
 
     def add(self, lines: list[bytes], is_error: bool) -> None:
+        self.count += len(lines)
         for line in lines[-TAIL_LINES:]:
             shown = line.rstrip(b"\r").rpartition(b"\r")[2]  # of a progress bar, its last state
             text = shown[:TAIL_LINE_BYTES].decode(errors="replace")
@@ -117,6 +120,11 @@ class Tail:
 
     def lines(self) -> tuple[str, ...]:
         return tuple(self._lines)
+
+    def since(self, count: int) -> tuple[str, ...]:
+        """What is kept of the lines that came after the first `count` ones."""
+        new = min(self.count - count, len(self._lines))
+        return tuple(self._lines)[len(self._lines) - new :]
 
 
 class Pipe:

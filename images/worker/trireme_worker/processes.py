@@ -65,6 +65,7 @@ class Processes:
 
     def start(self, command: Sequence[str], environments: Mapping[str, Environment]) -> None:
         """One process for each label. Raises CannotStart; then none is left running."""
+        self._all_gone.clear()
         try:
             for label, environment in environments.items():
                 process = self._start(label, command, environment)
@@ -81,17 +82,24 @@ class Processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, number)
 
+    def running(self) -> dict[str, tuple[int, Tail]]:
+        """Process id and output, by label."""
+        return {process.label: (pid, process.tail) for pid, process in self._running.items()}
+
     async def stop(self, grace_seconds: float) -> None:
-        """Time for signalled ranks to end, then SIGKILL for whatever is left below this process, wherever it hides."""
+        """Time for signalled ranks to end, then SIGKILL for whatever is left below this process, wherever it hides.
+
+        Nothing is told of any of them from then on.
+        """
         if self._running:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._all_gone.wait(), grace_seconds)
         await self._sweep()
-
-    def close(self) -> None:
         for process in (*self._running.values(), *self._finished):
             for pipe in process.pipes:
                 pipe.close()
+        self._running.clear()
+        self._finished.clear()
 
     def _start(self, label: str, command: Sequence[str], environment: Environment) -> _Process:
         agent = os.getpid()

@@ -10,7 +10,8 @@ from http import HTTPStatus
 
 from trireme.contract import codec, wire
 
-from trireme_worker.coordinator import Coordinator, NotAMember, Terms, Who
+from trireme_worker.coordinator import Coordinator, NotAMember
+from trireme_worker.membership import Terms, Who
 from trireme_worker.server import Refused, Request, Response, Server
 from trireme_worker.store import Store
 from trireme_worker.views import NotAShard, Views
@@ -41,9 +42,11 @@ class CoordinatorService:
         self._coordinator = Coordinator(terms, self._clock())
         self._token = token
         self._store = Store()
+        self._stored = 0
+        """The generation whose store it is."""
         self._views = Views(shards)
         self._changed = asyncio.Event()
-        self._answers: dict[wire.Phase, bytes] = {}
+        self._formed: tuple[wire.Joined, bytes] | None = None
         self._server = Server(
             self, connections=CONNECTIONS_PER_MEMBER * (terms.replicas + terms.servers) + SPARE_CONNECTIONS
         )
@@ -71,7 +74,7 @@ class CoordinatorService:
         return self._server.port
 
     def progress(self) -> wire.Progress | None:
-        return self._coordinator.report().progress
+        return self._coordinator.report(self._clock()).progress
 
     async def deserted(self, but: Who) -> None:
         """Returns when every member except `but` has heard its last orders or has fallen silent."""
@@ -96,17 +99,16 @@ class CoordinatorService:
             self._change(lambda: self._coordinator.join(join, self._clock()))
         except NotAMember as error:
             raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
-        await self._until(lambda: self._coordinator.phase is not wire.Phase.FORMING, wire.JOIN_POLL_SECONDS)
-        return Response(self._joined())
+        await self._until(lambda: not self._coordinator.awaits(join), wire.JOIN_POLL_SECONDS)
+        return Response(self._encoded(self._coordinator.joined(join)))
 
-    def _joined(self) -> bytes:
-        """Encoded once a phase when all are to hear the same: with thousands of members it is long."""
-        phase = self._coordinator.phase
-        if phase is wire.Phase.FORMING:
-            return codec.encode(self._coordinator.joined())
-        if phase not in self._answers:
-            self._answers[phase] = codec.encode(self._coordinator.joined())
-        return self._answers[phase]
+    def _encoded(self, joined: wire.Joined) -> bytes:
+        """What all are to hear is encoded once: with thousands of members it is long."""
+        if joined.generation is None or joined.done:
+            return codec.encode(joined)
+        if self._formed is None or self._formed[0].generation is not joined.generation:
+            self._formed = joined, codec.encode(joined)
+        return self._formed[1]
 
     async def _beat(self, request: Request) -> Response:
         beat = codec.decode(wire.Beat, request.body)
@@ -114,9 +116,15 @@ class CoordinatorService:
             self._change(lambda: self._heard(beat))
         except NotAMember as error:
             raise Refused(HTTPStatus.CONFLICT, str(error)) from error
-        if beat.state is not wire.State.LEFT:
-            await self._until(lambda: self._coordinator.phase is not wire.Phase.RUNNING, wire.BEAT_SECONDS)
-        return Response(codec.encode(self._coordinator.orders()))
+        try:
+            if beat.state is not wire.State.LEFT:
+                await self._until(lambda: self._orders(beat) is not wire.Order.CONTINUE, wire.BEAT_SECONDS)
+            return Response(codec.encode(self._coordinator.orders(beat)))
+        except NotAMember as error:
+            raise Refused(HTTPStatus.CONFLICT, str(error)) from error
+
+    def _orders(self, beat: wire.Beat) -> wire.Order:
+        return self._coordinator.orders(beat).order
 
     def _heard(self, beat: wire.Beat) -> None:
         self._coordinator.beat(beat, self._clock())
@@ -124,7 +132,7 @@ class CoordinatorService:
             self._views.ended(beat.index)
 
     async def _status(self, request: Request) -> Response:
-        return Response(codec.encode(self._coordinator.report()))
+        return Response(codec.encode(self._coordinator.report(self._clock())))
 
     async def _serve(self, request: Request) -> Response:
         serving = codec.decode(wire.Serving, request.body)
@@ -141,9 +149,7 @@ class CoordinatorService:
 
     async def _answer_store(self, request: Request) -> Response:
         generation, *names = request.segments()[2:] or [""]
-        present = self._coordinator.generation
-        if present is None or generation != str(present.number):
-            raise Refused(HTTPStatus.CONFLICT, f"generation {generation} is not the present one")
+        self._check_running(generation)
         if request.method == "PUT" and len(names) == 2:
             self._store.put(names[0], names[1], request.body)
             self._announce()
@@ -152,8 +158,19 @@ class CoordinatorService:
             self._store.drop(names[0])
             return Response()
         if request.method == "GET" and len(names) == 1:
-            return await self._follow(names[0], _position(request))
+            answer = await self._follow(names[0], _position(request))
+            self._check_running(generation)
+            return answer
         raise _refusal_of_method(request)
+
+    def _check_running(self, generation: str) -> None:
+        """A store belongs to one generation. Raises Refused."""
+        present = self._coordinator.generation
+        running = present is not None and self._coordinator.phase is not wire.Phase.FORMING
+        if present is None or not running or generation != str(present.number):
+            raise Refused(HTTPStatus.CONFLICT, f"generation {generation} is not the present one")
+        if present.number != self._stored:
+            self._store, self._stored = Store(), present.number
 
     async def _follow(self, scope: str, position: int) -> Response:
         if not self._store.after(scope, position):
@@ -163,9 +180,9 @@ class CoordinatorService:
 
     def _change(self, change: Callable[[], None]) -> None:
         """Makes a change and wakes those who wait when it mattered to them."""
-        before = self._coordinator.phase, self._views.view
+        before = self._coordinator.revision, self._views.view
         change()
-        if (self._coordinator.phase, self._views.view) != before:
+        if (self._coordinator.revision, self._views.view) != before:
             self._announce()
 
     def _announce(self) -> None:

@@ -28,6 +28,12 @@ JOIN_SECONDS = 3600
 AGENT_SECONDS = 5
 """What the agent keeps of a pod's grace period for itself, to reap its processes and leave its last word."""
 
+SCOPE_FAILED = "Failed"
+"""A failed pod is replaced; the others stop their processes, stay, and join the next generation."""
+SCOPE_ALL = "All"
+"""All pods end with the first that fails."""
+RESTART_SCOPES = (SCOPE_FAILED, SCOPE_ALL)
+
 
 class BadEnvironment(ValueError):
     """The pod's environment lacks a variable or has a wrong one; the message names all of them."""
@@ -60,6 +66,10 @@ class PodEnvironment:
     """How long to wait for all peers before giving up with PEER_MISSING."""
     grace_seconds: int
     """Between SIGTERM and SIGKILL for the processes."""
+    restart_scope: str
+    """One of RESTART_SCOPES."""
+    independent: int
+    """1: no member needs another one's processes (parameter server): a lost one ends no generation; else 0."""
     pod_ip: str
     """From the downward API (status.podIP)."""
     pod_uid: str
@@ -67,6 +77,8 @@ class PodEnvironment:
     node_name: str
     domain: str = ""
     """Topology domain of the node, from the pod's labels; empty when they do not say."""
+    hang_seconds: int = 0
+    """Longest time between two steps of the job, once it has reported one; 0: any."""
     checkpoint_directory: str = ""
     """Where trireme_worker.checkpoint saves and resumes; empty when the job has no spec.checkpoint."""
 

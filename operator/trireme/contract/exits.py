@@ -22,6 +22,7 @@ COORDINATOR_LOST = 202
 BAD_ENVIRONMENT = 203
 AGENT_ERROR = 204
 SERVER_ENDED = 205
+HUNG = 206
 
 
 class Kind(str, Enum):
@@ -65,6 +66,7 @@ _NAMED = {
     COORDINATOR_LOST: Exit(Kind.COLLATERAL, "CoordinatorLost", "the coordinator on worker-0 stopped answering"),
     BAD_ENVIRONMENT: Exit(Kind.CONFIGURATION, "BadEnvironment", "the agent's environment is incomplete or wrong"),
     SERVER_ENDED: Exit(Kind.ERROR, "ServerEnded", "the parameter server ended before the workers were done"),
+    HUNG: Exit(Kind.ERROR, "Hung", "the job made no step for too long and this rank held it up"),
     AGENT_ERROR: Exit(Kind.INFRASTRUCTURE, "AgentError", "the agent itself failed: this is a bug of Trireme"),
 }
 

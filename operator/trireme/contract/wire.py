@@ -3,7 +3,7 @@
 HTTP/1.1 with JSON bodies (`codec`), version in the path, `Authorization: Bearer <token>` on every request to the
 coordinator. The token is HMAC-SHA256 of the job's UID, hexadecimal.
 
-    POST /v1/join       Join      -> Joined        waits up to JOIN_POLL_SECONDS for the generation to form
+    POST /v1/join       Join      -> Joined        waits up to JOIN_POLL_SECONDS for the next generation to form
     POST /v1/beat       Beat      -> Orders        held up to BEAT_SECONDS for news; sent at once when a process ends
     GET  /v1/status               -> JobReport     asked by the operator
     POST /v1/view      Serving    -> View          from each shard of a parameter server, every SERVING_SECONDS
@@ -119,6 +119,8 @@ class Join:
     """A port that is free on the pod, for torch's TCPStore should rank 0 run there."""
     domain: str = ""
     """Topology domain of the node; empty when it is not known."""
+    generation: int = 0
+    """The last one that it was a member of; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ class Joined:
     generation: Generation | None = None
     missing: tuple[str, ...] = ()
     failure: Failure | None = None
+    done: bool = False
+    """The member's ranks were done before: it starts none and waits for the others."""
 
 
 class State(str, Enum):
@@ -156,6 +160,18 @@ class State(str, Enum):
     FAILED = "Failed"
     LEFT = "Left"
     """Has heard its last orders: the coordinator need not wait for this member before it goes."""
+
+
+@dataclass(frozen=True)
+class Stand:
+    """What one rank was doing when its stacks were asked for."""
+
+    stopped: bool = False
+    """One of its processes is stopped by a signal: there is no stack."""
+    where: str = ""
+    """Innermost frame of the main thread; empty when it could not be had."""
+    waiting: bool = False
+    """That frame, or one close above it, is a framework's communication: the rank waits for its peers."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +184,8 @@ class Beat:
     progress: dict[int, Progress] = dataclasses.field(default_factory=dict)
     """By rank; only ranks that moved since the last beat."""
     failure: Failure | None = None
+    stands: dict[int, Stand] = dataclasses.field(default_factory=dict)
+    """By rank; once after each order to dump."""
 
 
 class Order(str, Enum):
@@ -175,7 +193,11 @@ class Order(str, Enum):
     FINISH = "Finish"
     """All ranks are done: exit 0."""
     STOP = "Stop"
-    """The generation has ended by a failure: stop the processes."""
+    """By a failure of this pod, or of any where all pods restart: stop the processes and exit."""
+    REJOIN = "Rejoin"
+    """The generation has ended by another pod's failure: stop the processes and join the next one."""
+    DUMP = "Dump"
+    """No rank makes a step: write the Python stacks of all ranks to the log, say where each one is, and go on."""
 
 
 @dataclass(frozen=True)
@@ -226,16 +248,30 @@ class Phase(str, Enum):
 
 
 @dataclass(frozen=True)
+class Straggler:
+    """A rank that is slower than its peers, over at least half a minute."""
+
+    rank: int
+    steps_per_second: float
+    median: float
+    """Steps a second of all ranks that report."""
+
+
+@dataclass(frozen=True)
 class JobReport:
     """What the operator learns from the coordinator."""
 
     phase: Phase
     generation: int
+    """The present one; while one forms, the last; 0: there was none."""
     missing: tuple[str, ...] = ()
     progress: Progress | None = None
     """Of the lowest rank that reports."""
     steps_per_second: float | None = None
     failure: Failure | None = None
+    """Why the job has failed; or, as long as pods are missing because of it, what ended the last generation."""
+    stragglers: tuple[Straggler, ...] = ()
+    """Only where ranks step at their own pace: in a synchronous job all are as slow as the slowest."""
 
 
 def token(key: bytes, uid: str) -> str:

@@ -12,7 +12,7 @@ from trireme.contract import environ, names
 from trireme.contract.environ import PodEnvironment
 from trireme.plan.confinement import confined
 from trireme.plan.plan import Layout, Plan, PodPlan
-from trireme.spec.model import Template, TrainingJob
+from trireme.spec.model import Strategy, Template, TrainingJob
 from trireme.spec.template import server_template, trainer_position
 
 Manifest = dict[str, Any]
@@ -146,6 +146,8 @@ def _environment(job: TrainingJob, layout: Layout, spec: Manifest) -> list[Manif
         token_file=f"{names.TOKEN_MOUNT}/{names.TOKEN_FILE}",
         join_seconds=environ.JOIN_SECONDS,
         grace_seconds=_grace_seconds(job, spec),
+        restart_scope=environ.SCOPE_ALL,
+        independent=int(job.spec.strategy is Strategy.PARAMETER_SERVER),
         pod_ip="",
         pod_uid="",
         node_name="",

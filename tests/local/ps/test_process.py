@@ -30,11 +30,11 @@ def agent(board: Board) -> Iterator[str]:
     """The URL of an agent that says what the board says."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             said = codec.decode(Serving, self.rfile.read(int(self.headers["Content-Length"])))
             self._answer(codec.encode(board.announce(said)))
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             after = int(parse_qs(urlsplit(self.path).query)["after"][0])
             self._answer(codec.encode(board.view(after)))
 
@@ -46,7 +46,8 @@ def agent(board: Board) -> Iterator[str]:
             self.send_response(200 if right else 401)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(BrokenPipeError):  # a client that is shut down does not wait for its view
+                self.wfile.write(body)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)

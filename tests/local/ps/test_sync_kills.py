@@ -27,12 +27,17 @@ def alone() -> torch.Tensor:
 
 def live(group: Group, rank: int, misfortune: dict[int, str]) -> torch.Tensor:
     """A worker's script, from its start; a killed worker's successor runs it again from the servers' clock."""
-    client = group.client(rank)
+    client = group.client(rank, assembly_seconds=1.0)
     client.register("w", torch.zeros(LENGTH), function=FUNCTION)
-    values = client.pull("w")
+    values = torch.empty(LENGTH)
+    client.resume({"w": values})
     while client.pushes("w") < STEPS:
         what = misfortune.pop(client.pushes("w"), "")
         if what == "worker":
+            client.close()
+            return live(group, rank, misfortune)
+        if what == "worker within its step":
+            client.wait(client.push_ranges("w", [gradient(values, rank)], [1], None), 0.5)
             client.close()
             return live(group, rank, misfortune)
         timestamp = client.push_pull("w", gradient(values, rank), values)
@@ -48,8 +53,8 @@ def live(group: Group, rank: int, misfortune: dict[int, str]) -> torch.Tensor:
 def test_sync_with_kills_equals_one_process() -> None:
     with psgroup.group(servers=2, backups=1) as group:
         ends = together(
-            lambda: live(group, 0, {2: "worker", 4: "server", 5: "join", 7: "server"}),
-            lambda: live(group, 1, {3: "worker", 6: "join", 8: "server"}),
+            lambda: live(group, 0, {1: "worker", 2: "server", 4: "worker within its step", 5: "join", 7: "server"}),
+            lambda: live(group, 1, {3: "worker", 6: "join", 8: "worker within its step"}),
         )
     expected = alone()
     for end in ends:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.errors import ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.slot import Status
+from trireme_worker.comm.ps.view import Watch
 
 LENGTH = 2_000_000
 """Elements: four ranges."""
@@ -94,26 +95,26 @@ def test_a_request_of_another_view_is_refused() -> None:
 
 
 def test_a_primary_that_was_cut_off_acknowledges_nothing() -> None:
-    """It has not heard of the new view; its backup has."""
+    """It has not heard of the new view, and neither has one of its workers; its backup has."""
     with psgroup.group(servers=2, workers=2, backups=1, rule=ASYNC) as group:
-        client = pushed(group.client(0), 1)
-        old = group.servers[0]
-        old._watch.close()
-        old.keeper.offer = lambda placement: None  # type: ignore[method-assign]
+        client, stale = pushed(group.client(0), 1), pushed(group.client(1), 0)
+        old, backup = group.servers[0], group.servers[1]
+        deaf(old._watch)
+        deaf(stale._watch)
         group.board.remove(old.serving)
-        stale = group.client(1)
-        stale._watch.close()
-        assert psfire_adopted(group, 1)
+        while backup.shard.view != group.board.view(-1).number:
+            time.sleep(0.01)
+        timestamp = stale.push("w", torch.ones(LENGTH))
         client.wait(client.push("w", torch.ones(LENGTH)))
         assert counted(client) == [2]
+        assert not stale.wait(timestamp, 0.3)
 
 
-def psfire_adopted(group: Group, index: int) -> bool:
-    server = group.servers[index]
-    done = threading.Event()
-    while server.shard.view != group.board.view(-1).number:
-        done.wait(0.01)
-    return True
+def deaf(watch: Watch) -> None:
+    """Hears of no view any more."""
+    watch.close()
+    watch._thread.join()
+    watch.offer = lambda view: None  # type: ignore[method-assign]
 
 
 def test_sync_waits_for_the_successor_of_a_lost_worker() -> None:

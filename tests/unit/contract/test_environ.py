@@ -8,7 +8,8 @@ from trireme.contract.ranks import places
 POD = PodEnvironment(
     job="digits", namespace="team", role="worker", index=1, slots=2, shards=0, replicas=2, servers=0, attempt=0,
     backend="Horovod",
-    coordinator="digits-worker-0:7070", token_file="/t", join_seconds=600, grace_seconds=25, pod_ip="10.0.0.2",
+    coordinator="digits-worker-0:7070", token_file="/t", join_seconds=600, grace_seconds=25, restart_scope="Failed",
+    independent=0, pod_ip="10.0.0.2",
     pod_uid="uid", node_name="node",
 )  # fmt: skip
 

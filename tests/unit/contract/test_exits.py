@@ -22,6 +22,7 @@ from trireme.contract.exits import Kind
         (202, Kind.COLLATERAL, "CoordinatorLost", ""),
         (203, Kind.CONFIGURATION, "BadEnvironment", ""),
         (204, Kind.INFRASTRUCTURE, "AgentError", ""),
+        (206, Kind.ERROR, "Hung", ""),
         (255, Kind.ERROR, "Error", ""),
     ],
 )

@@ -94,6 +94,8 @@ def test_a_whole_pod() -> None:
                         {"name": "TRIREME_TOKEN_FILE", "value": "/var/run/secrets/trireme.dev/token"},
                         {"name": "TRIREME_JOIN_SECONDS", "value": "3600"},
                         {"name": "TRIREME_GRACE_SECONDS", "value": "25"},
+                        {"name": "TRIREME_RESTART_SCOPE", "value": "All"},
+                        {"name": "TRIREME_INDEPENDENT", "value": "0"},
                         {"name": "HOROVOD_GLOO_TIMEOUT_SECONDS", "value": "600"},
                         {"name": "TRIREME_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
                         {"name": "TRIREME_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 from trireme.contract import exits
 from trireme.contract.wire import Failure
-from trireme_worker.verdict import root
+from trireme_worker.verdict import certain, root
 
 
 def failure(name: str, code: int, message: str = "", log: tuple[str, ...] = ()) -> Failure:
@@ -17,6 +19,8 @@ HOROVOD = failure("horovod", 1, "horovod.common.exceptions.HorovodInternalError:
 GLOO = failure("gloo", 1, "RuntimeError: [..] Connection closed by peer [127.0.0.1]:4242")
 IN_LOG = failure("raised again", 1, "RuntimeError: training failed", ("HorovodInternalError: gone", "..."))
 LOST = failure("lost", exits.COORDINATOR_LOST)
+SILENT = replace(LOST, reason=exits.POD_SILENT)
+REPLACED = replace(LOST, reason=exits.POD_REPLACED)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +39,22 @@ LOST = failure("lost", exits.COORDINATOR_LOST)
         pytest.param([HOROVOD, ABORT], HOROVOD, id="only followers: the first"),
         pytest.param([LOST, ABORT], ABORT, id="a lost coordinator last"),
         pytest.param([KILL, HOROVOD, ABORT, LOST], KILL, id="in the right order already"),
+        pytest.param([HOROVOD, ABORT, SILENT], SILENT, id="a pod that is lost broke the connections"),
+        pytest.param([HOROVOD, REPLACED], REPLACED, id="and one that was replaced"),
     ],
 )
 def test_root(arrived, expected):
     assert root(arrived) == expected
+
+
+@pytest.mark.parametrize(
+    ("arrived", "expected"),
+    [
+        pytest.param([ERROR], True, id="an error"),
+        pytest.param([KILL], True, id="a kill"),
+        pytest.param([HOROVOD, ABORT, LOST], False, id="only followers"),
+        pytest.param([HOROVOD, SILENT], True, id="a pod that is lost"),
+    ],
+)
+def test_certain(arrived, expected):
+    assert certain(arrived) is expected

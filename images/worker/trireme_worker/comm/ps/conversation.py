@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RETAG = 4
-"""Flag of a snapshot without a body: the backup has the very same copy already."""
-
 
 class Conversation:
     def __init__(self, server: Server, wire: Wire, caller: Caller) -> None:
@@ -107,7 +104,7 @@ class Conversation:
             self._done(request, answer.asked.number)
         else:
             values = answer.values
-            header = Header(Kind.VALUES, request, number=answer.asked.number)
+            header = Header(Kind.VALUES, request, number=answer.number if answer.asked.resumes else answer.asked.number)
             give_back = _giver(slot, values) if answer.asked.rows is None else _nothing
             self._outbox.put(Outgoing(header, b"", [memory.data(values)] if values.numel() else [], give_back))
 
@@ -265,7 +262,7 @@ class Conversation:
     def _snapshot(self, header: Header) -> None:
         self._same_view(header)
         copy = Copy.decode(self._bytes(header.meta))
-        parts = [] if header.flags & RETAG else copies.room(copy)
+        parts = [] if header.flags & frame.RETAG else copies.room(copy)
         if header.body != sum(part.numel() for part in parts) * ITEM_BYTES:
             raise BadFrame(f"a copy of {header.body} bytes where {copy.size} belong")
         for part in parts:
@@ -322,7 +319,8 @@ class Conversation:
 
     def _asked(self, header: Header, values: bool, rows: Tensor | None = None) -> Asked:
         """Only a pull of rows is answered with rows; a push of rows is answered with the same ones."""
-        return Asked((self, header.request), self.caller.index, header.number, values, rows)
+        resumes = header.kind is Kind.PULL and bool(header.flags & frame.RESUMES)
+        return Asked((self, header.request), self.caller.index, header.number, values, rows, resumes)
 
     def _expect(self, slot: Slot, size: int, expected: int) -> None:
         if size != expected:

@@ -67,6 +67,11 @@ ROWS = 1
 """Flag: meta holds row numbers (int64) of the range, body one row of values for each."""
 FILTERED = 2
 """Flag: body is a packed message of the table's filters."""
+RESUMES = 4
+"""Flag of a pull: the values after push `number` of this worker, if the server still has them; the answer's number says
+which push they are after."""
+RETAG = 8
+"""Flag of a snapshot without a body: the backup has the very same copy already."""
 
 
 class Header(NamedTuple):

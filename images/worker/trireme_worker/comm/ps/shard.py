@@ -8,11 +8,11 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from trireme_worker.comm.ps.buffers import Buffers
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.errors import Reason, Refused
 from trireme_worker.comm.ps.greeting import Caller
 from trireme_worker.comm.ps.slot import Slot
-from trireme_worker.comm.ps.spares import Spares
 from trireme_worker.comm.ps.table import Table
 
 Key = tuple[int, int]
@@ -35,9 +35,9 @@ class Shard:
         self.tables: dict[int, Table] = {}
         self.slots: dict[Key, Slot] = {}
         self.membership = Membership()
-        self._spares = Spares()
         self._rule = rule
         self._rule_number = 0
+        self._buffers = Buffers()
         self._sessions: dict[int, str] = {}
         self._retired: set[str] = set()
 
@@ -97,7 +97,7 @@ class Shard:
         with self.lock:
             slot = self.slots.get(key)
             if slot is None:
-                slot = self.slots[key] = Slot(self.tables[key[0]], key[1], self._spares)
+                slot = self.slots[key] = Slot(self.tables[key[0]], key[1], self._buffers)
                 for worker in range(self.membership.size):
                     slot.clock.join(worker, 0)
             return slot

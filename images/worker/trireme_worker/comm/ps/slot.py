@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from trireme_worker.comm.ps import consistency, functions
+from trireme_worker.comm.ps.buffers import Buffers
 from trireme_worker.comm.ps.consistency import Clock, Consistency, Mode, Verdict
 from trireme_worker.comm.ps.errors import Reason
 from trireme_worker.comm.ps.functions import Update
-from trireme_worker.comm.ps.spares import Spares
 from trireme_worker.comm.ps.table import Table
 
 
@@ -42,6 +42,8 @@ class Asked:
     values: bool = False
     rows: Tensor | None = None
     """int64 [k]: only these rows of the range."""
+    resumes: bool = False
+    """It takes up its predecessor's step: the values after push `number`, though the next one was applied already."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Push:
 
 
 class Slot:
-    def __init__(self, table: Table, index: int, spares: Spares | None = None) -> None:
+    def __init__(self, table: Table, index: int, buffers: Buffers | None = None) -> None:
         self.table = table
         self.index = index
         self.range = table.ranges[index]
@@ -119,7 +121,9 @@ class Slot:
         self.state: dict[str, Tensor] = {}
         self._function = functions.create(table.function)
         self._readers = 0
-        self._spares = Spares() if spares is None else spares
+        self._buffers = buffers or Buffers()
+        self._previous: Tensor | None = None
+        """Sync: the values before the last update, until the next step begins in the same memory."""
         self._pending: dict[int, Aggregate] = {}
         self._uncommitted: list[tuple[int, Asked]] = []
         self._pulls: list[Asked] = []
@@ -141,7 +145,7 @@ class Slot:
             return None
         if number in self._pending or self.clock.admit(worker, number) is not Verdict.APPLY:
             return None
-        gradient = self._spares.take(self.values.numel())
+        gradient = self._room()
         self._pending[number] = Aggregate(gradient, filling=worker)
         return gradient
 
@@ -151,7 +155,7 @@ class Slot:
         if aggregate is not None and aggregate.filling == worker:
             del self._pending[number]
             if aggregate.gradient is not None:
-                self._spares.give(aggregate.gradient)
+                self._buffers.give(aggregate.gradient)
             self._wake()
 
     def filling(self, number: int) -> bool:
@@ -176,7 +180,7 @@ class Slot:
         behind = {worker for worker in self.clock.members if self.clock.get(worker) < asked.number}
         alone = rule.mode is not Mode.SYNC or behind == {asked.worker}
         if alone and aggregate is None:
-            return self._apply({asked.worker: asked}, push.gradient, push.rows, push.rate)
+            return self._apply({asked.worker: asked}, push.gradient, push.rows, push.rate, rule)
         aggregate = self._pending.setdefault(asked.number, Aggregate())
         self._add(aggregate, push)
         return self._complete(asked.number, rule, at_once=rule.mode is not Mode.SYNC)
@@ -191,6 +195,7 @@ class Slot:
         """A backup repeats a change of its primary. False when it is not the next one."""
         if self.status is not Status.BACKUP or self.values is None or change.version != self.version + 1:
             return False
+        self._remember(len(self.clock.members) > 1)
         self._update(change.gradient, change.rows, change.context)
         self.clock = Clock.of(dict(change.clock))
         self.version = self.committed = change.version
@@ -199,7 +204,7 @@ class Slot:
     def commit(self, version: int, rule: Consistency, change: Change | None = None) -> Effects:
         """The chain has everything up to `version`. `change`: one whose gradient nobody needs any more."""
         if change is not None and change.own and change.rows is None:
-            self._spares.give(change.gradient)
+            self._buffers.give(change.gradient)
         self.committed = max(self.committed, version)
         ready = [asked for at, asked in self._uncommitted if at <= self.committed]
         self._uncommitted = [(at, asked) for at, asked in self._uncommitted if at > self.committed]
@@ -270,7 +275,7 @@ class Slot:
         """Becomes a copy of another server's slot, or of a checkpoint."""
         self.values, self.state, self.clock = values, state, clock
         self.version = self.committed = version
-        self.tag, self._readers, self._seen = tag, 0, {}
+        self.tag, self._readers, self._seen, self._previous = tag, 0, {}, None
 
     # Inside
 
@@ -287,8 +292,7 @@ class Slot:
         elif push.rows is not None:
             aggregate.rows.append((push.rows, push.gradient.clone()))
         elif aggregate.gradient is None:
-            aggregate.gradient = self._spares.take(push.gradient.numel())
-            aggregate.gradient.copy_(push.gradient)
+            aggregate.gradient = self._room().copy_(push.gradient)
         else:
             aggregate.gradient.add_(push.gradient)
         aggregate.asked[worker] = push.asked
@@ -305,7 +309,7 @@ class Slot:
         gradient, rows = self._summed(aggregate)
         if self.table.reduction == "mean" and len(aggregate.asked) > 1:
             gradient.mul_(1 / len(aggregate.asked))
-        effects = self._apply(aggregate.asked, gradient, rows, aggregate.rates[min(aggregate.asked)])
+        effects = self._apply(aggregate.asked, gradient, rows, aggregate.rates[min(aggregate.asked)], rule)
         self._uncommitted += [(self.version, asked) for asked in aggregate.again]
         return Effects(effects.answers, None if effects.change is None else replace(effects.change, own=True))
 
@@ -320,10 +324,13 @@ class Slot:
         aggregate.gradient.view(-1, self.table.row).index_add_(0, rows, values)
         return aggregate.gradient, None
 
-    def _apply(self, asked: dict[int, Asked], gradient: Tensor, rows: Tensor | None, rate: float | None) -> Effects:
+    def _apply(
+        self, asked: dict[int, Asked], gradient: Tensor, rows: Tensor | None, rate: float | None, rule: Consistency
+    ) -> Effects:
         staleness = max(self.version - self._seen.get(worker, self.version) for worker in asked)
         context = Update(self.version + 1, staleness, rate)
         try:
+            self._remember(rule.mode is Mode.SYNC and len(self.clock.members) > 1)
             self._update(gradient, rows, context)
         except Exception as error:  # a user's function may raise anything; its workers are to know
             text = f"table {self.table.name!r}: update function {self.table.function['name']} failed: {error!r}"
@@ -333,6 +340,18 @@ class Slot:
             self.clock.advance(worker, one.number)
             self._uncommitted.append((self.version, one))
         return Effects([], Change(self.version, self.clock.plain(), context, gradient, rows))
+
+    def _room(self) -> Tensor:
+        """For the sum of a new step: the memory of the values before the last one, which nobody can need any more."""
+        room, self._previous = self._previous, None
+        return self._buffers.take(len(self.range)) if room is None else room
+
+    def _remember(self, wanted: bool) -> None:
+        """A worker that dies in the middle of a step leaves some ranges with its push and some without."""
+        if self._previous is not None and not wanted:
+            self._buffers.give(self._room())
+        elif wanted and self.values is not None:
+            self._previous = self._room().copy_(self.values)
 
     def _update(self, gradient: Tensor, rows: Tensor | None, context: Update) -> None:
         assert self.values is not None
@@ -363,6 +382,11 @@ class Slot:
 
     def _values(self, asked: Asked) -> Answer:
         self._seen[asked.worker] = self.version
+        if asked.resumes:
+            last = self.clock.get(asked.worker)
+            if last == asked.number + 1 and self._previous is not None:
+                return Answer(asked, self._previous.clone(), number=asked.number)
+            return Answer(asked, self.lend(), number=last)
         if asked.rows is None:
             return Answer(asked, self.lend())
         assert self.values is not None

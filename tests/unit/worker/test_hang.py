@@ -1,0 +1,166 @@
+"""Who holds a job up: from the stand of every rank to a rank and a sentence, and the coordinator's way there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.members import beat, formed, server, steps, worker
+from trireme.contract import exits
+from trireme.contract.wire import Failure, Order, Orders, Phase, Stand, State
+from trireme_worker.coordinator import Coordinator
+from trireme_worker.hang import Culprit, culprit
+from trireme_worker.membership import Terms
+
+WAITS = Stand(where="mpi_ops.py:9 in synchronize", waiting=True)
+STUCK = Stand(where="train.py:7 in load")
+STOPPED = Stand(stopped=True)
+
+
+@pytest.mark.parametrize(
+    ("stands", "done", "expected"),
+    [
+        pytest.param(
+            {0: WAITS, 1: WAITS, 2: STUCK}, {0: 5, 1: 5, 2: 5},
+            Culprit(2, "no step for 9 s; rank 2 stands still after step 5, at train.py:7 in load"),
+            id="the one that does not wait",
+        ),
+        pytest.param(
+            {0: WAITS, 1: WAITS, 2: WAITS}, {0: 5, 1: 4, 2: 5},
+            Culprit(1, "no step for 9 s; rank 1 waits for its peers after step 4, at mpi_ops.py:9 in synchronize"),
+            id="the one with fewer steps",
+        ),
+        pytest.param(
+            {0: STUCK, 1: STOPPED, 2: WAITS}, {0: 4, 1: 5, 2: 5},
+            Culprit(1, "no step for 9 s; rank 1 is stopped by a signal after step 5, so it has no stack to show"),
+            id="the one that is stopped",
+        ),
+        pytest.param(
+            {0: WAITS, 1: Stand(), 2: WAITS}, {0: 5, 2: 5},
+            Culprit(1, "no step for 9 s; rank 1 stands still before its first step; its stack could not be had"),
+            id="the one that never reported",
+        ),
+        pytest.param(
+            {0: WAITS, 2: WAITS}, {0: 5, 1: 5, 2: 5},
+            Culprit(1, "no step for 9 s; rank 1 stands still after step 5; its stack could not be had"),
+            id="the one of which nothing was heard",
+        ),
+        pytest.param(
+            {0: WAITS, 1: WAITS, 2: WAITS}, {0: 5, 1: 5, 2: 5},
+            Culprit(
+                0, "no step for 9 s; rank 0 waits for its peers after step 5, at mpi_ops.py:9 in synchronize; "
+                "3 ranks look alike and this is the first",
+            ),
+            id="nobody differs",
+        ),
+    ],
+)  # fmt: skip
+def test_culprit(stands, done, expected):
+    assert culprit(range(3), stands, done.get, 9.0) == expected
+
+
+TERMS = Terms(replicas=2, join_seconds=60, restarts=True, hang_seconds=10)
+BOTH = [worker(0), worker(1)]
+
+
+def standing(terms: Terms = TERMS) -> Coordinator:
+    """Both ranks have reported step 3 at 1.0; everybody beats on until 11.0."""
+    everybody = [*BOTH, *([server(0)] if terms.servers else [])]
+    coordinator = formed(terms, everybody)
+    for index in range(2):
+        coordinator.beat(beat(worker(index), progress=steps(**{f"r{index}": 3})), 1.0)
+    for join in everybody:
+        coordinator.beat(beat(join), 10.9)
+    coordinator.tick(10.9)
+    return coordinator
+
+
+def test_all_are_asked_and_the_culprits_pod_is_the_cause():
+    coordinator = standing()
+    assert coordinator.orders(beat(worker(0))) == Orders(Order.CONTINUE)
+    coordinator.tick(11.0)
+    assert [coordinator.orders(beat(join)) for join in BOTH] == [Orders(Order.DUMP)] * 2
+    coordinator.beat(beat(worker(0), stands={0: WAITS}), 11.5)
+    assert coordinator.orders(beat(worker(0))) == Orders(Order.CONTINUE)
+    coordinator.beat(beat(worker(1), stands={1: STUCK}), 11.6)
+    coordinator.tick(11.7)
+    message = "no step for 10 s; rank 1 stands still after step 3, at train.py:7 in load"
+    hung = Failure("worker", 1, exits.HUNG, "Hung", message, 11.7, 1)
+    assert [coordinator.orders(beat(join)) for join in BOTH] == [Orders(Order.REJOIN, hung), Orders(Order.STOP, hung)]
+
+
+def test_who_does_not_answer_is_not_waited_for():
+    coordinator = standing()
+    coordinator.tick(11.0)
+    coordinator.beat(beat(worker(0), stands={0: WAITS}), 11.5)
+    coordinator.tick(15.9)
+    assert coordinator.phase is Phase.RUNNING
+    coordinator.tick(16.0)
+    assert coordinator.orders(beat(worker(1))).order is Order.STOP
+
+
+def test_a_step_that_comes_while_the_stacks_are_read_saves_the_job():
+    coordinator = standing()
+    coordinator.tick(11.0)
+    coordinator.beat(beat(worker(0), stands={0: WAITS}, progress=steps(r0=4)), 11.5)
+    coordinator.tick(11.5)
+    assert [coordinator.orders(beat(join)) for join in BOTH] == [Orders(Order.CONTINUE)] * 2
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        pytest.param(replace(TERMS, hang_seconds=0), id="no limit"),
+        pytest.param(replace(TERMS, hang_seconds=11), id="a longer limit"),
+    ],
+)
+def test_nobody_is_asked(terms):
+    coordinator = standing(terms)
+    coordinator.tick(11.0)
+    assert coordinator.orders(beat(worker(0))) == Orders(Order.CONTINUE)
+
+
+INDEPENDENT = replace(TERMS, servers=1, independent=True)
+
+
+def test_an_independent_rank_hangs_alone_and_the_others_get_their_time_anew():
+    coordinator = standing(INDEPENDENT)
+    coordinator.beat(beat(worker(0), progress=steps(r0=4)), 10.9)
+    coordinator.tick(11.0)
+    for index, stand in ((0, WAITS), (1, WAITS)):
+        coordinator.beat(beat(worker(index), stands={index: stand}), 11.5)
+    coordinator.tick(11.5)
+    assert [coordinator.orders(beat(join)).order for join in BOTH] == [Order.CONTINUE, Order.STOP]
+    coordinator.beat(beat(server(0)), 21.0)
+    coordinator.beat(beat(worker(0)), 21.0)
+    coordinator.tick(21.0)
+    assert coordinator.orders(beat(worker(0))) == Orders(Order.CONTINUE)
+    coordinator.tick(21.5)
+    assert coordinator.orders(beat(worker(0))) == Orders(Order.DUMP)
+
+
+def test_a_rank_that_has_ended_while_another_of_its_pod_runs_does_not_hang():
+    coordinator = formed(INDEPENDENT, [worker(0, slots=2), worker(1, slots=2), server(0)])
+    everybody = [worker(0), worker(1), server(0)]
+    for now in range(1, 14):
+        coordinator.beat(beat(worker(0), progress=steps(r1=now, **({"r0": 1} if now == 1 else {}))), float(now))
+        coordinator.beat(beat(worker(1), progress=steps(r2=now, r3=now)), float(now))
+        coordinator.beat(beat(server(0)), float(now))
+        coordinator.tick(float(now))
+        for join in everybody[:2]:
+            if coordinator.orders(beat(join)).order is Order.DUMP:
+                ranks = (1,) if join.index == 0 else (2, 3)
+                coordinator.beat(beat(join, stands=dict.fromkeys(ranks, STUCK)), float(now))
+    assert coordinator.report(13.0).missing == ()
+    coordinator.tick(13.5)
+    assert [coordinator.orders(beat(join)).order for join in everybody] == [Order.CONTINUE] * 3
+
+
+def test_who_is_done_does_not_hang():
+    coordinator = standing()
+    coordinator.beat(beat(worker(0), 1, State.DONE), 10.9)
+    coordinator.beat(beat(worker(1), progress=steps(r1=4)), 10.9)
+    coordinator.tick(20.8)
+    assert coordinator.orders(beat(worker(1))) == Orders(Order.CONTINUE)
+    coordinator.tick(21.0)
+    assert [coordinator.orders(beat(join)).order for join in BOTH] == [Order.CONTINUE, Order.DUMP]
