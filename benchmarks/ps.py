@@ -31,10 +31,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT / "operator"), str(ROOT / "images/worker")]
 os.environ |= {"PYTHONPATH": os.pathsep.join(sys.path[:3]), "OMP_NUM_THREADS": "1"}  # as torchrun does on a shared host
 
+from ps_bench import cells, figures  # noqa: E402
+from ps_bench.figures import Measured, Round  # noqa: E402
+from ps_bench.group import Group, PeerFailed, started  # noqa: E402
 from ps_peers import MIB, PEERS, Cell, Peer  # noqa: E402
-from support import cells, figures  # noqa: E402
-from support.figures import Measured  # noqa: E402
-from support.group import Group, PeerFailed, Round, started  # noqa: E402
 
 PACKAGES = ("torch", "numpy", "grpcio", "pyzmq", "horovod")
 
@@ -149,3 +149,7 @@ if __name__ == "__main__":
     chosen = arguments()
     outcome = main(chosen)
     print(json.dumps(outcome, indent=2))
+    if chosen.plot is not None:
+        from ps_bench import charts
+
+        charts.draw(outcome["cells"], chosen.plot)

@@ -11,15 +11,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from ps_peers import GLOO, GRPC, GRPC_CHUNKED, HOROVOD, MIB, SOCKETS, TORCH_RPC, TORCH_RPC_CHUNKED, TRIREME, Cell, Peer
-from support.cells import KIB
-from support.group import Round
+
+from ps_bench.cells import KIB
 
 LARGE = 4 * MIB
 """The targets hold from here on."""
 BUFFER_BYTES = 4 * MIB
 """A connection's: the largest range."""
+PROCESS_BYTES = 4 * MIB
+"""What a server needs for itself, whatever its shard: threads, code that is run for the first time."""
 SHARDS = 2.0
 """Copies of its shard that a server may hold."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Of one peer: what one step took."""
+
+    seconds: float
+    """Until the last worker had its values."""
+    cpu: float
+    """Seconds of all processes of the peer."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,7 @@ def _short(target: Target, one: Mapping[str, Any]) -> str:
     ours = one["peers"].get(TRIREME.name)
     if ours is None:
         return f"{name(one)}: not measured"
-    allowed = (SHARDS * one["size"] / one["servers"] + one["workers"] * BUFFER_BYTES) / MIB
+    allowed = (SHARDS * one["size"] / one["servers"] + one["workers"] * BUFFER_BYTES + PROCESS_BYTES) / MIB
     peak = ours["server_peak_mib"]
     return "" if peak <= allowed else f"{name(one)}: {peak:.1f} MiB, {allowed:.1f} allowed"
 

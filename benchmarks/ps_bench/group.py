@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from ps_peers import Cell, Peer, Place
 
+from ps_bench.figures import Round
+
 PATIENCE_SECONDS = 120.0
 """For the start and for each round of a peer."""
 _context = get_context("forkserver")
@@ -28,16 +30,6 @@ _context.set_forkserver_preload(["torch", "torch.distributed", "ps_peers"])
 
 class PeerFailed(Exception):
     """A process of a peer ended, was silent for too long, or moved the wrong bytes."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """Of one peer: what one step took."""
-
-    seconds: float
-    """Until the last worker had its values."""
-    cpu: float
-    """Seconds of all processes of the peer."""
 
 
 class Member:
