@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ps_peers import GLOO, GRPC, GRPC_CHUNKED, HOROVOD, MIB, SOCKETS, TORCH_RPC, TORCH_RPC_CHUNKED, TRIREME, Cell, Peer
 
-from ps_bench.cells import KIB
+from ps_bench.cells import KIB, taking_part
 
 LARGE = 4 * MIB
 """The targets hold from here on."""
@@ -89,7 +89,6 @@ class Target:
     peer: Peer | None
     """Whom to be faster than; None: memory."""
     least: float
-    colocated: bool = False
 
 
 TARGETS = (
@@ -98,8 +97,8 @@ TARGETS = (
     Target("torch_rpc_chunked_3x", TORCH_RPC_CHUNKED, 3.0),
     Target("grpc_3x", GRPC, 3.0),
     Target("grpc_chunked_3x", GRPC_CHUNKED, 3.0),
-    Target("colocated_horovod_1x", HOROVOD, 1.0, colocated=True),
-    Target("colocated_gloo_1x", GLOO, 1.0, colocated=True),
+    Target("colocated_horovod_1x", HOROVOD, 1.0),
+    Target("colocated_gloo_1x", GLOO, 1.0),
     Target("memory_two_shards_and_buffers", None, SHARDS),
 )
 
@@ -109,12 +108,17 @@ def verdict(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     large = [one for one in rows if one["size"] >= LARGE]
     reached, missed = {}, []
     for target in TARGETS:
-        judged = [one for one in large if one["colocated"] or not target.colocated]
-        judged = [one for one in judged if target.peer is None or one["colocated"] == target.colocated]
+        judged = [one for one in large if target.peer is None or _judges(target.peer, one)]
         short = [sentence for one in judged if (sentence := _short(target, one))]
         reached[target.key] = bool(judged) and not short
         missed += [f"{target.key}: {sentence}" for sentence in short]
     return {"reached": reached, "not_reached": missed}
+
+
+def _judges(peer: Peer, one: Mapping[str, Any]) -> bool:
+    """Whether a peer takes part in a row's cell; allreduce is a target for colocated shards only."""
+    cell = Cell(**{field.name: one[field.name] for field in fields(Cell)})
+    return peer in taking_part(cell) and cell.colocated >= peer.allreduce
 
 
 def _short(target: Target, one: Mapping[str, Any]) -> str:

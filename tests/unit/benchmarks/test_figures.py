@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ps_bench import cells, figures
 from ps_bench.figures import Measured, Round
-from ps_peers import GLOO, GRPC, HOROVOD, MIB, PEERS, SOCKETS, TRIREME, UNIX, Cell, chunks
+from ps_peers import GLOO, GRPC, HOROVOD, MIB, PEERS, SOCKETS, TORCH_RPC, TRIREME, UNIX, Cell, chunks
 
 CELL = Cell(4 * MIB, 2, 1, UNIX)
 COLOCATED = cells.colocated(4 * MIB)
@@ -107,6 +107,8 @@ def test_every_size_is_measured_in_every_way() -> None:
         pytest.param(Cell(MIB, 2, 1), set(), id="everybody by TCP"),
         pytest.param(Cell(MIB, 1, 1), {GLOO, HOROVOD}, id="no allreduce of one"),
         pytest.param(CELL, {GLOO, HOROVOD}, id="no allreduce by AF_UNIX"),
+        pytest.param(Cell(256 * MIB, 2, 1), {GRPC, TORCH_RPC}, id="one message is not made as long as that"),
+        pytest.param(Cell(MIB, 4, 2), {GRPC, TORCH_RPC}, id="one message is sent in the plain layouts"),
         pytest.param(COLOCATED, set(PEERS) - {TRIREME, GLOO, HOROVOD}, id="colocated against allreduce alone"),
     ],
 )
