@@ -11,7 +11,6 @@ import socket
 import struct
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 
 from trireme_worker.comm.ps import frame
 from trireme_worker.comm.ps.errors import Lost
@@ -21,8 +20,9 @@ SILENCE_SECONDS = 15.0
 """A peer that has sent nothing for so long is dropped; clients ping once a second."""
 GREETING_SECONDS = 5.0
 """For each message of the greeting."""
-BUFFER_BYTES = 4 * 1024 * 1024
-"""Asked of the kernel for each direction; it gives at most net.core.{r,w}mem_max."""
+BUFFER_BYTES = 1024 * 1024
+"""Asked of the kernel for each direction; it gives at most net.core.{r,w}mem_max. Enough for 10 Gb/s and 0.8 ms there
+and back; with 4 MiB what is under way on one host does not stay in the cache (a tenth more CPU)."""
 BACKLOG = 1024
 VECTORS_MAX = 1024
 """IOV_MAX of Linux: buffers that one system call takes."""
@@ -55,7 +55,7 @@ class Wire:
 
     def send(self, header: Header, meta: bytes = b"", body: Sequence[memoryview] = ()) -> None:
         """Sends one frame; its lengths are filled in. Raises Lost and BadFrame."""
-        sized = replace(header, meta=len(meta), body=sum(len(part) for part in body))
+        sized = header._replace(meta=len(meta), body=sum(map(len, body)))
         parts = [*views(frame.pack(sized), meta), *body]
         with self._sending:
             try:
