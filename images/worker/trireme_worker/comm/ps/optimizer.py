@@ -148,8 +148,8 @@ class DistributedOptimizer(torch.optim.Optimizer):
         ]
 
     @property
-    def steps(self) -> int:
-        """Steps of this worker that the servers have: where its successor goes on."""
+    def served_steps(self) -> int:
+        """Steps of this worker that the servers have, its predecessors' included: where its successor goes on."""
         return min(self._client.pushes(table.key) for table in self._tables)
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
