@@ -127,7 +127,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
         nan: str = "refuse",
         client: Client | None = None,
     ) -> None:
-        _check_names(optimizer, named_parameters)
+        check_names(optimizer, named_parameters)
         super().__init__(optimizer.param_groups, optimizer.defaults)
         self._client = client or session.client()
         self._overlap = overlap
@@ -182,7 +182,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
         return ready
 
 
-def _check_names(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, Tensor]] | None) -> None:
+def check_names(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, Tensor]] | None) -> None:
     """Raises ParameterServerError when names are not one for each parameter."""
     if named is None:
         return
