@@ -72,6 +72,8 @@ RESUMES = 4
 which push they are after."""
 RETAG = 8
 """Flag of a snapshot without a body: the backup has the very same copy already."""
+SETTLED = 16
+"""Flag of a pull: push `number` of this worker was acknowledged. A server that does not know it has lost it."""
 
 
 class Header(NamedTuple):
