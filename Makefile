@@ -138,10 +138,14 @@ _kind-down: _kind-there $(READY)
 	kind delete cluster --name trireme
 	@rm -f $(KIND_CONFIG)
 
+BENCHMARKS ?= $(basename $(notdir $(wildcard benchmarks/*.py)))
+
 .PHONY: bench
 bench: $(READY) ## The benchmarks; JSON goes to benchmarks/results
+	@$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@mkdir -p benchmarks/results
-	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script > benchmarks/results/$$(basename $$script .py).json; done
+	@for name in $(BENCHMARKS); do echo "$$name"; \
+		$(BIN)/python benchmarks/$$name.py $$(test $$name != ps || echo --plot benchmarks/results) > benchmarks/results/$$name.json; done
 	@$(BIN)/python benchmarks/launch.py --scale --plot benchmarks/results/launch-scale.svg > benchmarks/results/launch-scale.json
 
 .PHONY: clean

@@ -20,16 +20,16 @@ SECONDS = 120
 Object = dict[str, Any]
 
 
-def rank(number: int, below: Path) -> psutil.Process:
-    """The process of a rank, somewhere below this one. `below`: the cluster's folder."""
+def process(key: str, number: int, below: Path) -> psutil.Process:
+    """The process that has this number in its environment, somewhere below this one. `below`: the cluster's folder."""
     for process in psutil.Process().children(recursive=True):
         try:
             environ = process.environ()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        if environ.get("RANK") == str(number) and str(below) in environ.get("TRIREME_TERMINATION_LOG", ""):
+        if environ.get(key) == str(number) and str(below) in environ.get("TRIREME_TERMINATION_LOG", ""):
             return process
-    raise AssertionError(f"no process is rank {number}")
+    raise AssertionError(f"no process has {key}={number}")
 
 
 async def stepping(client: Client, name: str, holds: Any) -> Object:
@@ -45,7 +45,16 @@ async def stepping(client: Client, name: str, holds: Any) -> Object:
 
 
 async def kill_rank(client: Client, job: str, folder: Path) -> None:
-    rank(1, folder).kill()
+    process("RANK", 1, folder).kill()
+
+
+async def kill_rank_and_server(client: Client, job: str, folder: Path) -> None:
+    await kill_rank(client, job, folder)
+    process("TRIREME_SERVER_INDEX", 0, folder).kill()
+
+
+async def delete_server(client: Client, job: str, folder: Path) -> None:
+    await client.delete(PODS, "default", f"{job}-server-1", grace_seconds=0)
 
 
 async def delete_pod(client: Client, job: str, folder: Path) -> None:
@@ -56,16 +65,30 @@ async def delete_coordinator(client: Client, job: str, folder: Path) -> None:
     await client.delete(PODS, "default", f"{job}-worker-0", grace_seconds=0)
 
 
-FAULTS = {"rank": (kill_rank, 1, 0), "pod": (delete_pod, 0, 1), "coordinator": (delete_coordinator, 0, 1)}
-"""What is done, and the restarts and disruptions that it counts as."""
+FAULTS = {
+    "rank": (kill_rank, 1, 1, 0),
+    "pod": (delete_pod, 1, 0, 1),
+    "coordinator": (delete_coordinator, 1, 0, 1),
+    "rank and server": (kill_rank_and_server, 2, 1, 0),
+    "server's pod": (delete_server, 1, 0, 1),
+}
+"""What is done, the pods that it costs, and the restarts and disruptions that it counts as."""
 
 
 @pytest.mark.parametrize(
     ("fault", "example"),
-    [("rank", "digits-horovod"), ("rank", "digits-torch"), ("pod", "digits-torch"), ("coordinator", "digits-horovod")],
+    [
+        ("rank", "digits-horovod"),
+        ("rank", "digits-torch"),
+        ("pod", "digits-torch"),
+        ("coordinator", "digits-horovod"),
+        ("rank and server", "digits-ps"),
+        ("server's pod", "digits-ps"),
+        ("coordinator", "digits-ps"),
+    ],
 )
 async def test_a_training_outlives(fault: str, example: str, tmp_path: Path) -> None:
-    strike, restarts, disruptions = FAULTS[fault]
+    strike, lost, restarts, disruptions = FAULTS[fault]
     job = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8"))
     async with (
         asyncio.timeout(SECONDS),
@@ -83,4 +106,4 @@ async def test_a_training_outlives(fault: str, example: str, tmp_path: Path) -> 
     assert counted == expected, done["message"]
     assert done["progress"]["metrics"]["accuracy"] >= 0.95
     stayed = {pod["metadata"]["uid"] for pod in survivors} & {pod["metadata"]["uid"] for pod in left}
-    assert len(stayed) == len(survivors) - 1
+    assert len(stayed) == len(survivors) - lost

@@ -44,7 +44,7 @@ class Echo:
         self._submit(channel, request)
         if self._old and self._rng.random() < self._share:
             old = self._rng.choice(self._old)
-            channel.submit(replace(old, header=replace(old.header, view=view)))
+            channel.submit(replace(old, header=old.header._replace(view=view)))
 
 
 @dataclass

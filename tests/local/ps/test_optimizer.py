@@ -74,7 +74,7 @@ def test_gradients_of_several_backwards_add_up_to_one_step() -> None:
             net(torch.ones(1, 3)).sum().backward()
         optimizer.step()
         assert torch.equal(net.bias.detach(), before - 1.0)
-        assert optimizer.steps == 1
+        assert optimizer.served_steps == 1
 
 
 def test_a_parameter_without_a_gradient_stays() -> None:

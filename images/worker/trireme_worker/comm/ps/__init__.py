@@ -12,6 +12,7 @@ Server", OSDI'14).
 """
 
 from trireme_worker.comm.ps.client import Client
+from trireme_worker.comm.ps.diloco import DiLoCo
 from trireme_worker.comm.ps.errors import ParameterServerError
 from trireme_worker.comm.ps.optimizer import DistributedOptimizer
 from trireme_worker.comm.ps.session import broadcast_parameters, client, init, rank, shutdown, size
@@ -19,6 +20,7 @@ from trireme_worker.comm.ps.worker import Worker
 
 __all__ = [
     "Client",
+    "DiLoCo",
     "DistributedOptimizer",
     "ParameterServerError",
     "Worker",

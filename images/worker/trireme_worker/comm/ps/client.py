@@ -26,7 +26,7 @@ from trireme_worker.comm.ps.errors import Lost, ParameterServerError
 from trireme_worker.comm.ps.filters import Traffic
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.greeting import Caller
-from trireme_worker.comm.ps.memory import Layout, Staging
+from trireme_worker.comm.ps.memory import Layout, Staging, Tensors
 from trireme_worker.comm.ps.operation import Operation, Request
 from trireme_worker.comm.ps.partition import Range
 from trireme_worker.comm.ps.registered import Registered
@@ -43,8 +43,6 @@ BARRIER = "trireme.barrier"
 
 TURN_SECONDS = 0.5
 """How often a push that waits for its predecessor looks whether that has failed."""
-
-Tensors = Tensor | Sequence[Tensor]
 
 
 class Client:
@@ -90,7 +88,7 @@ class Client:
 
         Every worker calls it, with the same arguments. Raises ParameterServerError when another worker's differ.
         """
-        tensors = _tensors(like)
+        tensors = memory.tensors(like)
         layout = Layout([tensor.numel() for tensor in tensors])
         table = Table(key, layout.length, row, dict(function or {"name": "add"}), reduction, nan,
                       tuple(filters), consistency)  # fmt: skip
@@ -345,6 +343,8 @@ class Client:
             request.number = registered.numbers[index]
             if resumes:
                 request.flags, request.answered = frame.RESUMES, registered.numbered(index)
+            elif kind is Kind.PULL:
+                request.last = registered.last(index)
             request.body = out.outgoing(outgoing, part) if outgoing else ()
             request.into = back.incoming(incoming, part) if incoming else ()
             if request.pushes and table.filters:
@@ -359,6 +359,8 @@ class Client:
             if request.pushes:
                 self._take_turn(registered, request)
             request.number = registered.numbers[part.index]
+            if not request.pushes:
+                request.last = registered.last(part.index)
             request.meta = bytes(memory.data(part.rows))
             data = memory.data(part.values)
             request.keep = (part,)
@@ -385,13 +387,4 @@ class Client:
                 self._lock.wait(TURN_SECONDS)
             registered.pushing[index] = request
             registered.numbers[index] += 1
-        request.answered = answered
-
-
-def _tensors(like: Tensors | Sequence[int]) -> list[Tensor]:
-    if isinstance(like, Tensor):
-        return [like]
-    items = list(like)
-    if items and all(isinstance(item, Tensor) for item in items):
-        return items  # type: ignore[return-value]
-    return [torch.zeros([int(size) for size in items])]  # type: ignore[arg-type]
+        request.answered, request.renumbered = answered, registered.numbered(index)

@@ -18,7 +18,7 @@ from trireme_worker.comm.ps import copies, filters, frame, memory, partition, te
 from trireme_worker.comm.ps.chain import Told
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.copies import Copy
-from trireme_worker.comm.ps.errors import BadFrame, Lost, ParameterServerError, Reason, Refused
+from trireme_worker.comm.ps.errors import MOVING, BadFrame, Lost, ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.filters import Pipeline
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.functions import Update
@@ -215,14 +215,16 @@ class Conversation:
         rows = tensors.rows(data, len(slot.range) // slot.table.row) if header.flags & frame.ROWS else None
         with slot.lock:
             if slot.status is Status.PRIMARY:
-                slot.join(self.caller.index)
+                last = slot.join(self.caller.index)
+                if header.flags & frame.SETTLED and slot.values is not None and last < header.number:
+                    raise Refused(Reason.GAP, f"push {header.number} was lost", last)
             self._server.act(slot, slot.pull(self._asked(header, True, rows), self._shard.rule_of(slot.table)))
 
     def _clock(self, header: Header) -> None:
         slot = self._slot(header)
         with slot.lock:
             if slot.status is not Status.PRIMARY:
-                raise Refused(Reason.NOT_READY, "the range is being moved")
+                raise Refused(Reason.NOT_READY, MOVING)
             number = slot.join(self.caller.index)
         self._done(header.request, number)
 

@@ -16,6 +16,18 @@ from torch import Tensor
 from trireme_worker.comm.ps.partition import Range
 from trireme_worker.comm.ps.table import ITEM_BYTES
 
+Tensors = Tensor | Sequence[Tensor]
+
+
+def tensors(like: Tensors | Sequence[int]) -> list[Tensor]:
+    """Of a table: the one, the several, or zeros of a shape."""
+    if isinstance(like, Tensor):
+        return [like]
+    items = list(like)
+    if items and all(isinstance(item, Tensor) for item in items):
+        return items  # type: ignore[return-value]
+    return [torch.zeros([int(size) for size in items])]  # type: ignore[arg-type]
+
 
 def data(tensor: Tensor) -> memoryview:
     """The bytes of a contiguous tensor on the CPU, shared with it."""

@@ -71,6 +71,10 @@ class Request:
     into: Sequence[memoryview] = ()
     answered: Callable[[int], None] | None = None
     """Called with the number that the server answers."""
+    renumbered: Callable[[int], None] | None = None
+    """Called when a push gets another number."""
+    last: Callable[[], tuple[int, bool]] | None = None
+    """Of a pull: the worker's last push of the range, and whether it was acknowledged."""
     whole: Callable[[], list[memoryview]] | None = None
     """Makes the body of a filtered push with all its keys."""
     keep: Sequence[object] = field(default=())

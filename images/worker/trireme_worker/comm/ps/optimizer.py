@@ -127,7 +127,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
         nan: str = "refuse",
         client: Client | None = None,
     ) -> None:
-        _check_names(optimizer, named_parameters)
+        check_names(optimizer, named_parameters)
         super().__init__(optimizer.param_groups, optimizer.defaults)
         self._client = client or session.client()
         self._overlap = overlap
@@ -148,8 +148,8 @@ class DistributedOptimizer(torch.optim.Optimizer):
         ]
 
     @property
-    def steps(self) -> int:
-        """Steps of this worker that the servers have: where its successor goes on."""
+    def served_steps(self) -> int:
+        """Steps of this worker that the servers have, its predecessors' included: where its successor goes on."""
         return min(self._client.pushes(table.key) for table in self._tables)
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -182,7 +182,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
         return ready
 
 
-def _check_names(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, Tensor]] | None) -> None:
+def check_names(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, Tensor]] | None) -> None:
     """Raises ParameterServerError when names are not one for each parameter."""
     if named is None:
         return

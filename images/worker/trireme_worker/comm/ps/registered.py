@@ -25,6 +25,15 @@ class Registered:
     pushing: dict[int, Request] = field(default_factory=dict)
     """Of each range, the push that is not answered yet: at most one."""
 
+    def last(self, index: int) -> Callable[[], tuple[int, bool]]:
+        """What a pull must know whenever it is sent: the number of a range's last push, and whether it is answered."""
+
+        def known() -> tuple[int, bool]:
+            number = self.numbers[index]
+            return number, index not in self.pushing
+
+        return known
+
     def numbered(self, index: int) -> Callable[[int], None]:
         """Takes the number of a range's last push from an answer."""
 

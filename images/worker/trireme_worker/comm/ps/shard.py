@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from trireme_worker.comm.ps.buffers import Buffers
 from trireme_worker.comm.ps.consistency import Consistency
-from trireme_worker.comm.ps.errors import Reason, Refused
+from trireme_worker.comm.ps.errors import MOVING, Reason, Refused
 from trireme_worker.comm.ps.greeting import Caller
 from trireme_worker.comm.ps.slot import Slot
 from trireme_worker.comm.ps.table import Table
@@ -89,7 +89,7 @@ class Shard:
             raise Refused(Reason.MALFORMED, f"table {table.name!r} has no range {key[1]}")
         slot = self.slots.get(key)
         if slot is None:
-            raise Refused(Reason.NOT_READY, "the range is being moved")
+            raise Refused(Reason.NOT_READY, MOVING)
         return slot
 
     def made(self, key: Key) -> Slot:

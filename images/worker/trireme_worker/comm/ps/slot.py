@@ -20,7 +20,7 @@ from torch import Tensor
 from trireme_worker.comm.ps import consistency, functions
 from trireme_worker.comm.ps.buffers import Buffers
 from trireme_worker.comm.ps.consistency import Clock, Consistency, Mode, Verdict
-from trireme_worker.comm.ps.errors import Reason
+from trireme_worker.comm.ps.errors import EMPTY, MOVING, Reason
 from trireme_worker.comm.ps.functions import Update
 from trireme_worker.comm.ps.table import Table
 
@@ -134,7 +134,7 @@ class Slot:
     def initialise(self, asked: Asked, values: Tensor, rule: Consistency) -> Effects:
         """Gives an empty slot its values, which it keeps; the caller takes them down the chain. Else does nothing."""
         if self.status is not Status.PRIMARY:
-            return self._refuse(asked, Reason.NOT_READY, "the range is being moved")
+            return self._refuse(asked, Reason.NOT_READY, MOVING)
         if self.values is None:
             self.values, self.state = values, self._function.state(values)
         return self._when_committed(asked, rule)
@@ -168,10 +168,10 @@ class Slot:
         if push.placed and (aggregate is None or aggregate.gradient is not push.gradient):
             return self._refuse(asked, Reason.NOT_READY, "the step was begun anew")
         if self.status is not Status.PRIMARY or self.values is None:
-            return self._refuse(asked, Reason.NOT_READY, "the range is being moved")
+            return self._refuse(asked, Reason.NOT_READY, EMPTY if self.status is Status.PRIMARY else MOVING)
         verdict = self.clock.admit(asked.worker, asked.number)
         if verdict is Verdict.GAP:
-            return self._refuse(asked, Reason.GAP, "a push is missing", self.clock.get(asked.worker))
+            return self._gap(asked)
         if verdict is Verdict.DUPLICATE:
             return self._when_committed(asked, rule)
         if aggregate is not None and asked.worker in aggregate.asked:
@@ -187,7 +187,7 @@ class Slot:
 
     def pull(self, asked: Asked, rule: Consistency) -> Effects:
         if self.status is not Status.PRIMARY:
-            return self._refuse(asked, Reason.NOT_READY, "the range is being moved")
+            return self._refuse(asked, Reason.NOT_READY, MOVING)
         self._pulls.append(asked)
         return Effects(self._served(rule))
 
@@ -208,9 +208,8 @@ class Slot:
         self.committed = max(self.committed, version)
         ready = [asked for at, asked in self._uncommitted if at <= self.committed]
         self._uncommitted = [(at, asked) for at, asked in self._uncommitted if at > self.committed]
-        answers = [Answer(asked) for asked in ready if not asked.values]
         self._pulls += [asked for asked in ready if asked.values]
-        return Effects(answers + self._served(rule))
+        return Effects([Answer(asked) for asked in ready if not asked.values] + self._served(rule))
 
     # Who is there
 
@@ -238,8 +237,7 @@ class Slot:
 
     def reconsider(self, rule: Consistency) -> Effects:
         """After a change of the rule or of who is waited for: what can go on, goes on. Call again while it changes."""
-        for number in sorted(self._pending):
-            aggregate = self._pending[number]
+        for number, aggregate in sorted(self._pending.items()):
             if aggregate.filling is None:
                 effects = self._complete(number, rule, at_once=rule.mode is not Mode.SYNC)
                 if effects.change is not None or effects.answers:
@@ -371,26 +369,29 @@ class Slot:
         """Answers to the pulls that need not wait any more."""
         if self.status is not Status.PRIMARY or self.values is None or self.committed < 0:
             return []
-        may = [
-            asked
-            for asked in self._pulls
-            if consistency.may_pull(rule, self.clock, asked.worker, asked.number)
-            and (rule.mode is not Mode.SYNC or self.committed == self.version)
-        ]
+        if rule.mode is Mode.SYNC and self.committed != self.version:
+            return []
+        may = [each for each in self._pulls if consistency.may_pull(rule, self.clock, each.worker, each.number)]
         self._pulls = [asked for asked in self._pulls if asked not in may]
         return [self._values(asked) for asked in may]
 
     def _values(self, asked: Asked) -> Answer:
         self._seen[asked.worker] = self.version
-        if asked.resumes:
-            last = self.clock.get(asked.worker)
-            if last == asked.number + 1 and self._previous is not None:
-                return Answer(asked, self._previous.clone(), number=asked.number)
-            return Answer(asked, self.lend(), number=last)
+        last = self.clock.get(asked.worker)
+        if asked.resumes and last == asked.number + 1 and self._previous is not None:
+            return Answer(asked, self._previous.clone(), number=asked.number)
         if asked.rows is None:
-            return Answer(asked, self.lend())
+            return Answer(asked, self.lend(), number=last)
         assert self.values is not None
         return Answer(asked, self.values.view(-1, self.table.row).index_select(0, asked.rows))
+
+    def _gap(self, asked: Asked) -> Effects:
+        """The worker numbers its push anew, and then its pulls: they wait for a push that will not come."""
+        last, answers = self.clock.get(asked.worker), []
+        for pull in [pull for pull in self._pulls if pull.worker == asked.worker and pull.number > last]:
+            self._pulls.remove(pull)
+            answers.append(Answer(pull, refused=Reason.NOT_READY, text="pull again"))
+        return Effects([*self._refuse(asked, Reason.GAP, "a push is missing", last).answers, *answers])
 
     def _refuse(self, asked: Asked, reason: Reason, text: str, number: int = 0) -> Effects:
         if self.filling(asked.number):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ INDEX_BYTES = 8
 
 def check_finite(tensor: Tensor, what: str, start: int) -> None:
     """Raises Refused for a NaN or an infinity. `start`: position of the first element within its table."""
-    if not tensor.numel() or bool(torch.isfinite(tensor.sum())):
+    if math.isfinite(tensor.sum().item()):
         return  # a sum hides none, it can only overflow
     bad = (~torch.isfinite(tensor.reshape(-1))).nonzero()
     if len(bad):
