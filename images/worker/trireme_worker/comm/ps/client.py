@@ -77,6 +77,7 @@ class Client:
         filters: Sequence[str | Mapping[str, Any]] = (),
         nan: str = "refuse",
         consistency: str = "",
+        pull_filter: str = "",
         root_rank: int = 0,
     ) -> None:
         """Makes a table known to all servers, and its values those of `root_rank` unless the servers have some.
@@ -84,14 +85,15 @@ class Client:
         key: name, the same on all workers. like: a tensor, several that make one table in this order, or a shape
         (zeros). row: elements of a row, for push_rows and pull_rows. function: what servers do with a push, e.g.
         {"name": "sgd", "lr": 0.1}; default: add. reduction: "mean" or "sum" of the pushes of a step (Sync). filters:
-        what pushes go through on their way. nan: "refuse" or "pass". consistency: of this table alone.
+        what pushes go through on their way. nan: "refuse" or "pass". consistency: of this table alone. pull_filter: how
+        servers round what they send, "fp16", "bf16" or "int8"; their own values stay as they are.
 
         Every worker calls it, with the same arguments. Raises ParameterServerError when another worker's differ.
         """
         tensors = memory.tensors(like)
         layout = Layout([tensor.numel() for tensor in tensors])
         table = Table(key, layout.length, row, dict(function or {"name": "add"}), reduction, nan,
-                      tuple(filters), consistency)  # fmt: skip
+                      tuple(filters), consistency, pull_filter)  # fmt: skip
         try:
             table.check()
         except ValueError as error:
@@ -347,6 +349,8 @@ class Client:
                 request.last = registered.last(index)
             request.body = out.outgoing(outgoing, part) if outgoing else ()
             request.into = back.incoming(incoming, part) if incoming else ()
+            if table.pull_filter:
+                request.unpack()
             if request.pushes and table.filters:
                 registered.sieve.dense(request)
             self._courier.send(request)
@@ -366,6 +370,8 @@ class Client:
             request.keep = (part,)
             request.body = [data] if request.pushes and len(data) else ()
             request.into = () if request.pushes or not len(data) else [data]
+            if registered.table.pull_filter:
+                request.unpack()
             if request.pushes and registered.table.filters:
                 registered.sieve.rows(request, part.rows, part.values)
             self._courier.send(request)

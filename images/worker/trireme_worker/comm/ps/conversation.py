@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from trireme_worker.comm.ps import copies, filters, frame, memory, partition, tensors
+from trireme_worker.comm.ps import copies, filters, frame, memory, partition, rounding, tensors
 from trireme_worker.comm.ps.chain import Told
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.copies import Copy
@@ -105,6 +105,10 @@ class Conversation:
         else:
             values = answer.values
             header = Header(Kind.VALUES, request, number=answer.number if answer.asked.resumes else answer.asked.number)
+            if slot.table.pull_filter:
+                self._outbox.put(Outgoing(header, b"", rounding.pack(slot.table.pull_filter, values)))
+                slot.give_back(values)
+                return
             give_back = _giver(slot, values) if answer.asked.rows is None else _nothing
             self._outbox.put(Outgoing(header, b"", [memory.data(values)] if values.numel() else [], give_back))
 

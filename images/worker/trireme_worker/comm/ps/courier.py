@@ -79,9 +79,7 @@ class Courier:
 
     def _answered(self, request: Request, outcome: Reply | ParameterServerError) -> None:
         if isinstance(outcome, Reply):
-            if request.answered is not None:
-                request.answered(outcome.header.number)
-            request.operation.finished()
+            self._got(request, outcome)
         elif isinstance(outcome, Refused) and outcome.reason is Reason.GAP and request.pushes:
             self._renumber(request, outcome.number)
         elif isinstance(outcome, Refused) and outcome.reason is Reason.GAP:
@@ -96,6 +94,17 @@ class Courier:
             self._failed(request, outcome)
         else:
             request.operation.failed(outcome)
+
+    def _got(self, request: Request, reply: Reply) -> None:
+        if request.received is not None:
+            try:
+                request.received(reply.body)
+            except BadFrame as error:
+                request.operation.failed(error)
+                return
+        if request.answered is not None:
+            request.answered(reply.header.number)
+        request.operation.finished()
 
     def _renumber(self, request: Request, last: int) -> None:
         """The server counts otherwise: it lost pushes with a server that had no backup, or this worker was away."""

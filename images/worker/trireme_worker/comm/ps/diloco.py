@@ -26,8 +26,9 @@ class DiLoCo(torch.optim.Optimizer):
     result. Traffic is 1/every of DistributedOptimizer's; a worker keeps one more copy of the parameters.
 
     named_parameters: model.named_parameters(). every: inner steps between two meetings, H in the paper (500 there).
-    filters: what the outer gradient goes through on its way. All workers begin with rank 0's parameters. The inner
-    optimizer's state stays with its worker: a successor begins with a new one, at the last meeting.
+    filters, pull_filter: for the outer gradient and for what comes back, as in DistributedOptimizer. All workers begin
+    with rank 0's parameters. The inner optimizer's state stays with its worker: a successor begins with a new one, at
+    the last meeting.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class DiLoCo(torch.optim.Optimizer):
         lr: float = 0.7,
         momentum: float = 0.9,
         filters: Sequence[Any] = (),
+        pull_filter: str = "",
         client: Client | None = None,
     ) -> None:
         if every < 1:
@@ -53,7 +55,7 @@ class DiLoCo(torch.optim.Optimizer):
         self._key = f"diloco.{next(_optimizers) if client is None else 0}"
         self._parameters: list[Tensor] = [each for group in self.param_groups for each in group["params"]]
         function = {"name": "diloco", "lr": lr, "momentum": momentum}
-        self._client.register(self._key, self._parameters, function=function, filters=filters)
+        self._client.register(self._key, self._parameters, function=function, filters=filters, pull_filter=pull_filter)
         self._client.resume({self._key: self._parameters})
         self._met = [parameter.detach().clone() for parameter in self._parameters]
 
