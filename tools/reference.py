@@ -20,9 +20,10 @@ unknown field is refused. `metadata.name` has at most {names.JOB_NAME_MAX} chara
 CHANGES = """
 ## What may change
 
-Of a created job only `spec.cleanup`, until it has started also `spec.worker.replicas` and `spec.worker.template`: pods
-that an older template made are replaced. A later change of the template is ignored, and the status says so. To train
-with other settings, create another job.
+Of a created job `spec.cleanup`, `spec.restart`, `spec.deadlines` and `spec.suspend`; until it has started also
+`spec.worker.replicas`, `spec.scheduling` and `spec.worker.template`: pods that an older template made are replaced. A
+later change of the template, of `restart.scope` or of `deadlines.hangSeconds` waits for the next restart, which then
+replaces all pods; the status says so. To train with other settings, create another job.
 """
 
 SILENCE = f"""

@@ -10,7 +10,7 @@ import pytest
 from render_manifests import NAMESPACE, template
 
 RULES = [
-    {"apiGroups": ["trireme.dev"], "resources": ["trainingjobs"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["trireme.dev"], "resources": ["trainingjobs"], "verbs": ["get", "list", "watch", "delete"]},
     {"apiGroups": ["trireme.dev"], "resources": ["trainingjobs/status"], "verbs": ["patch"]},
     {"apiGroups": ["trireme.dev"], "resources": ["trainingjobs/finalizers"], "verbs": ["update"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "delete"]},
@@ -22,6 +22,8 @@ RULES = [
     {"apiGroups": ["scheduling.k8s.io"], "resources": ["podgroups", "workloads"], "verbs": ["create"]},
     {"apiGroups": ["scheduling.volcano.sh", "scheduling.x-k8s.io"], "resources": ["podgroups"], "verbs": ["create"]},
 ]
+NODES = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}
+"""Cluster-wide only."""
 LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
 
 
@@ -32,7 +34,7 @@ def arguments(objects: Mapping[tuple[str, str], Any]) -> list[str]:
 
 
 def test_least_privilege(default):
-    assert default["ClusterRole", "trireme"]["rules"] == RULES
+    assert default["ClusterRole", "trireme"]["rules"] == [*RULES, NODES]
 
 
 @pytest.mark.parametrize("rendering", ["default", "namespaced"])

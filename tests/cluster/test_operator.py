@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.operating import Operator, end_all, job, phase, play, pods, run_all, told, until
@@ -13,7 +15,6 @@ from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES, TRAINING_JOBS
 from trireme.controller.reconcile import Reconciler
 from trireme.controller.settings import Settings
-from trireme.lifecycle.policies import failure
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ async def test_a_job_runs_and_succeeds_within_its_budget_of_writes(
 
 async def test_a_failing_pod_fails_the_job_and_its_peers_go(operator: Operator, client: Client, namespace: str) -> None:
     async with operator.running():
-        await client.create(TRAINING_JOBS, namespace, job())
+        await client.create(TRAINING_JOBS, namespace, spent(job()))
         found = await pods(client, namespace, 2)
         await run_all(client, namespace, found)
         await phase(client, namespace, "Running")
@@ -167,63 +168,115 @@ async def test_a_stranger_under_our_name_is_named_and_waited_for(
         await until(client, PODS, namespace, lambda now: len(now) == 2 and len(_owners(now)) == 1)
 
 
-LIVES = {"succeeds": 0, "fails": 3}
-"""Exit code of the second pod; the first one's is 0, or it still runs and is cleaned up."""
-WRITES = 14
-"""Of a whole life at most: six things that pods lean on, two pods, status, clean-up."""
+@dataclass(frozen=True)
+class Life:
+    """What becomes of worker 1, and how it is told. Worker 0 runs on to its success, or is cleaned up."""
+
+    verdict: str = "Succeeded"
+    code: int = 0
+    deleted: bool = False
+    limit: int = 3
+    counts: tuple[int, int, int] = (0, 0, 0)
+    """attempt, restarts, disruptions"""
+    first: int = 0
+    """Write from which on its life is another than that of a job that succeeds."""
+    writes: int = 14
+    """At most: six things that pods lean on, two pods, status, clean-up; for a second attempt a pod and its status."""
+
+    @property
+    def struck(self) -> bool:
+        return self.deleted or self.code > 0
 
 
-@pytest.mark.parametrize("life", LIVES)
-@pytest.mark.parametrize("writes", range(WRITES))
+LIVES = {
+    "succeeds": Life(),
+    "fails": Life("Failed", code=3, limit=0),
+    "restarts": Life(code=3, counts=(1, 1, 0), first=9, writes=20),
+    "is disrupted": Life(deleted=True, counts=(1, 0, 1), first=9, writes=19),
+}
+POINTS = [
+    pytest.param(life, at, id=f"{name}-{at}") for name, life in LIVES.items() for at in range(life.first, life.writes)
+]
+
+
+@pytest.mark.parametrize(("life", "writes"), POINTS)
 async def test_killed_after_any_write_it_goes_on_and_makes_nothing_twice(
-    operator: Operator, client: Client, namespace: str, writes: int, life: str, monkeypatch: pytest.MonkeyPatch
+    operator: Operator, client: Client, namespace: str, writes: int, life: Life
 ) -> None:
     """A life that is over before so many writes ran undisturbed."""
-    monkeypatch.setattr(failure, "SETTLE_SECONDS", 1.0)
-    code = LIVES[life]
-    verdict = "Failed" if code else "Succeeded"
     _, begin = await client.list(PODS, namespace)
     operator.die_at = writes
     async with operator.running(status_seconds=0.05):
-        await client.create(TRAINING_JOBS, namespace, wholly_cleaned_up())
-        kubelet = asyncio.create_task(_run_and_end(client, namespace, code))
+        await client.create(TRAINING_JOBS, namespace, wholly_cleaned_up(life))
+        kubelet = asyncio.create_task(_live(client, namespace, life))
         dead = asyncio.create_task(operator.dead.wait())
         await asyncio.wait((kubelet, dead), timeout=20, return_when=asyncio.FIRST_COMPLETED)
         for task in (kubelet, dead):
             task.cancel()
         await asyncio.wait((kubelet, dead))
     operator.die_at = None
-    async with operator.running(status_seconds=0.05):
-        await _run_and_end(client, namespace, code)
-        done = await phase(client, namespace, verdict)
+    async with operator.running(status_seconds=0.05), asyncio.timeout(20):
+        await _live(client, namespace, life)
+        done = (await phase(client, namespace, life.verdict))["status"]
         await pods(client, namespace, 0)
     lines = client.watch(PODS, namespace, resource_version=begin, timeout_seconds=1)
     events = [json.loads(line) async for line in lines]
     added = sorted(event["object"]["metadata"]["name"] for event in events if event["type"] == "ADDED")
-    assert added == ["digits-worker-0", "digits-worker-1"]
-    assert done["status"].get("failure", {}).get("exitCode", 0) == code
-    assert len(operator.writes) <= WRITES + writes  # what was not confirmed may be tried again
+    attempt, restarts, disruptions = life.counts
+    assert added == ["digits-worker-0", *["digits-worker-1"] * (1 + attempt)]
+    assert (done["attempt"], done["restarts"], done["disruptions"]) == (attempt, restarts, disruptions)
+    assert done.get("failure", {}).get("exitCode", 0) == life.code
+    assert len(operator.writes) <= life.writes + writes  # what was not confirmed may be tried again
 
 
-def wholly_cleaned_up() -> dict[str, object]:
-    made = job()
-    made["spec"]["cleanup"] = {"pods": "All"}
+def spent(made: dict[str, Any]) -> dict[str, Any]:
+    """Without a restart left."""
+    made["spec"]["restart"] = {"limit": 0}
     return made
 
 
-async def _run_and_end(client: Client, namespace: str, code: int) -> None:
+def wholly_cleaned_up(life: Life) -> dict[str, Any]:
+    made = job()
+    made["spec"] |= {"cleanup": {"pods": "All"}, "restart": {"limit": life.limit}}
+    return made
+
+
+async def _live(client: Client, namespace: str, life: Life) -> None:
     """What a kubelet does, as long as there are pods; returns when the job has its verdict and they are gone."""
     jobs = await until(client, TRAINING_JOBS, namespace, lambda _: True)
     if jobs["digits"].get("status", {}).get("completionTime") is None:
         found = await pods(client, namespace, 2)
-        if any(pod["status"]["phase"] == "Pending" for pod in found.values()):
-            await run_all(client, namespace, found)
-        await phase(client, namespace, "Running")
-        if code:
-            await end_all(client, namespace, {"digits-worker-1": {}}, code)
-        else:
+        if life.struck and _whole(found["digits-worker-1"], attempt=0):
+            await _run(client, namespace, found)
+            await _strike(client, namespace, life)
+        if life.verdict == "Succeeded":
+            found = await until(
+                client, PODS, namespace, lambda now: _whole(now.get("digits-worker-1"), attempt=life.counts[0])
+            )
+            await _run(client, namespace, found)
             await end_all(client, namespace, found)
     await pods(client, namespace, 0)
+
+
+def _whole(pod: dict[str, Any] | None, attempt: int) -> bool:
+    """It is there, of that attempt, and nothing has happened to it."""
+    return (
+        pod is not None
+        and pod["metadata"]["labels"]["trireme.dev/attempt"] == str(attempt)
+        and pod["status"]["phase"] != "Failed"
+    )
+
+
+async def _run(client: Client, namespace: str, found: dict[str, Any]) -> None:
+    await run_all(client, namespace, {name: pod for name, pod in found.items() if pod["status"]["phase"] == "Pending"})
+    await phase(client, namespace, "Running")
+
+
+async def _strike(client: Client, namespace: str, life: Life) -> None:
+    if life.deleted:
+        await client.delete(PODS, namespace, "digits-worker-1", grace_seconds=0)
+    else:
+        await end_all(client, namespace, {"digits-worker-1": {}}, life.code)
 
 
 async def test_a_job_that_went_unseen_is_not_brought_back(operator: Operator, client: Client, namespace: str) -> None:

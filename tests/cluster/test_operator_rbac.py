@@ -11,7 +11,7 @@ import pytest
 import yaml
 from cluster.api import Api
 from support.ear import ear
-from support.operating import Operator, announced, end_all, job, phase, pods, run_all, told
+from support.operating import Operator, announced, end_all, job, phase, pods, run_all, told, until
 from trireme.cluster.client import Client
 from trireme.cluster.resources import TRAINING_JOBS
 from trireme.controller.settings import Settings
@@ -87,14 +87,16 @@ async def test_what_is_shipped_is_enough(operator: Operator, client: Client, nam
     await grant(shipped())
     with ear("forbidden") as forbidden:
         async with operator.running():
-            await client.create(TRAINING_JOBS, namespace, job())
+            made = job()
+            made["spec"] |= {"restart": {"limit": 0}, "cleanup": {"ttlSecondsAfterFinished": 1}}
+            await client.create(TRAINING_JOBS, namespace, made)
             found = await pods(client, namespace, 2)
             await run_all(client, namespace, found)
             await phase(client, namespace, "Running")
             await end_all(client, namespace, {"digits-worker-1": {}}, code=3)
             await phase(client, namespace, "Failed")
-            await pods(client, namespace, 1)
             await announced(client, namespace, "Running", "Failed")
+            await until(client, TRAINING_JOBS, namespace, lambda jobs: not jobs)
     assert forbidden.lines == []
 
 
@@ -141,7 +143,9 @@ async def test_pods_that_may_not_be_deleted_are_an_event(
 ) -> None:
     await grant(without("delete", "pods"))
     async with operator.running():
-        await client.create(TRAINING_JOBS, namespace, job())
+        made = job()
+        made["spec"]["restart"] = {"limit": 0}
+        await client.create(TRAINING_JOBS, namespace, made)
         await run_all(client, namespace, await pods(client, namespace, 2))
         await phase(client, namespace, "Running")
         await end_all(client, namespace, {"digits-worker-1": {}}, code=3)

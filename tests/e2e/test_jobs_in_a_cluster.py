@@ -79,7 +79,7 @@ def test_an_example_succeeds_and_leaves_nothing(kubectl: Kubectl, example: Path)
     kubectl("wait", "--for=delete", "pod,service,secret,networkpolicy,poddisruptionbudget", "-l", ours, WAIT)
 
 
-def test_a_killed_worker_is_named(kubectl: Kubectl) -> None:
+def test_a_deleted_worker_is_replaced_and_named(kubectl: Kubectl) -> None:
     document = json.loads(kubectl("create", "--dry-run=client", "-o", "json", "-f", str(EXAMPLES[-1])))
     name = document["metadata"]["name"]
     trainer = document["spec"]["worker"]["template"]["spec"]["containers"][0]
@@ -87,5 +87,7 @@ def test_a_killed_worker_is_named(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", text=json.dumps(document))
     kubectl("wait", "--for=condition=Running", f"trainingjob/{name}", WAIT)
     kubectl("delete", "pod", f"{name}-worker-1", "--wait=false")
-    kubectl("wait", "--for=condition=Failed", f"trainingjob/{name}", WAIT)
-    assert kubectl.job(name)["status"]["failure"]["pod"] == f"{name}-worker-1"
+    kubectl("wait", "--for=jsonpath={.status.disruptions}=1", f"trainingjob/{name}", WAIT)
+    kubectl("wait", "--for=condition=Running", f"trainingjob/{name}", WAIT)
+    status = kubectl.job(name)["status"]
+    assert (status["failure"]["pod"], status["restarts"]) == (f"{name}-worker-1", 0)

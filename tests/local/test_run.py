@@ -81,6 +81,29 @@ def test_a_script_that_raises_names_its_rank(desk: Desk) -> None:
     assert "Failed: worker-1, rank 1: exit code 1" in err
 
 
+ONCE = """
+import os, pathlib, signal
+mark = pathlib.Path(os.environ["MARK"])
+if os.environ["RANK"] == "1" and not mark.exists():
+    mark.touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_rank_that_is_killed_is_restarted_and_counted_once(desk: Desk) -> None:
+    container = {"env": [{"name": "MARK", "value": str(desk.home / "killed")}]}
+    job = desk.job("python3", "-c", ONCE, replicas=2, container=container, restart={"limit": 1})
+    code, out, err = desk("run", job, "-o", "json")
+    assert code == 0, err
+    status = json.loads(out)["status"]
+    counted = {key: status.get(key) for key in ("phase", "attempt", "restarts", "disruptions")}
+    assert counted == {"phase": "Succeeded", "attempt": 1, "restarts": 1, "disruptions": 0}
+    failure = status["failure"]
+    assert (failure["pod"], failure["rank"], failure["signal"]) == ("j-worker-1", 1, "SIGKILL")
+    assert "Restarting 1/1: worker-1, rank 1: ended by SIGKILL" in err
+    assert status["message"].endswith(", 1 restart")
+
+
 def test_one_rank_that_exits_1_fails_the_job_in_which_another_exits_0(desk: Desk) -> None:
     job = desk.job("sh", "-c", "exit $RANK", replicas=1, processesPerReplica=2)
     code, out, _ = desk("run", job, "-o", "json")

@@ -31,7 +31,10 @@ def job(code: int) -> dict[str, Any]:
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
         "metadata": {"name": "talk"},
-        "spec": {"worker": {"replicas": 2, "template": {"spec": {"containers": [container]}}}},
+        "spec": {
+            "worker": {"replicas": 2, "template": {"spec": {"containers": [container]}}},
+            "restart": {"limit": 0},
+        },
     }
 
 

@@ -26,9 +26,10 @@ class Desk:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def job(self, *command: str, **worker: Any) -> str:
-        """Writes a job whose trainer runs `command`; returns its path."""
+        """Writes a job whose trainer runs `command`, without restarts unless it says so; returns its path."""
         container = {"name": "trainer", "image": "img", "command": list(command), **worker.pop("container", {})}
-        spec = {"worker": {"template": {"spec": {"containers": [container]}}, **worker}}
+        restart = worker.pop("restart", {"limit": 0})
+        spec = {"worker": {"template": {"spec": {"containers": [container]}}, **worker}, "restart": restart}
         document = {
             "apiVersion": "trireme.dev/v1alpha1",
             "kind": "TrainingJob",

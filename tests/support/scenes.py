@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from trireme.contract import wire
+from trireme.lifecycle.decide import decide
+from trireme.lifecycle.decision import Decision
+from trireme.lifecycle.observe import observe
 from trireme.lifecycle.pod import Pod, PodPhase, Terminated
 from trireme.plan.plan import Plan
 from trireme.plan.planner import plan
 from trireme.spec.model import TrainingJob
 from trireme.spec.parse import parse
+from trireme.spec.status import JobStatus
 
 UID = "11111111-2222-3333-4444-555555555555"
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -33,7 +38,17 @@ class Scene:
     """Makes pods of one plan."""
 
     def __init__(self, replicas: int = 2, **spec: object) -> None:
-        self.plan: Plan = plan(job(replicas, **spec), attempt=0, agent="abc")
+        self.job = job(replicas, **spec)
+        self.plan: Plan = plan(self.job, attempt=0, agent="abc")
+
+    def step(self, status: JobStatus, *pods: Pod, at: float = 0, **seen: Any) -> Decision:
+        """One look at the job, with the plan that belongs to the status, as reconcile makes it."""
+        planned = plan(self.job, attempt=status.attempt, agent="abc", suspensions=status.suspensions)
+        return decide(planned, observe(planned, pods, **seen), status, after(at))
+
+    def started(self) -> JobStatus:
+        """The status of a job whose pods all run."""
+        return self.step(JobStatus(), *map(self.running, range(len(self.plan.pods)))).status
 
     def pod(self, index: int, **changes: object) -> Pod:
         base = Pod(
@@ -64,6 +79,11 @@ class Scene:
 
     def failed(self, index: int, ended: Terminated | None, **changes: object) -> Pod:
         return self.pod(index, **{"phase": PodPhase.FAILED, "node": "n1", "terminated": ended, **changes})
+
+
+def said(status: JobStatus) -> dict[str, str]:
+    """Conditions as `status/reason`."""
+    return {c.type: f"{c.status}/{c.reason}" for c in status.conditions}
 
 
 def after(seconds: float) -> datetime:

@@ -101,7 +101,7 @@ seccompProfile:
 {{- define "trireme.rules" -}}
 - apiGroups: [trireme.dev]
   resources: [trainingjobs]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, delete]  # delete: cleanup.ttlSecondsAfterFinished
 - apiGroups: [trireme.dev]
   resources: [trainingjobs/status]
   verbs: [patch]

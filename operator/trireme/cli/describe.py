@@ -23,6 +23,7 @@ from trireme.lifecycle.pod import Pod, PodPhase
 from trireme.pocket.objects.ages import age
 
 EVENTS_SHOWN = 20
+AGAIN = ("restarts", "disruptions")
 
 
 @click.command()
@@ -91,7 +92,7 @@ def _head(job: Object, status: dict[str, Any], now: datetime) -> list[str]:
         ("Strategy", f"{strategy}, {backend}" if backend else strategy),
         ("Workers", status.get("workersReady", "")),
         ("Progress", progress_line(status.get("progress") or {})),
-        ("Attempt", f"{status.get('attempt', 0)}, restarts {status.get('restarts', 0)}"),
+        ("Attempt", ", ".join((str(status.get("attempt", 0)), *(f"{each} {status.get(each, 0)}" for each in AGAIN)))),
         ("Submitted", _ago(metadata.get("creationTimestamp"), now)),
         ("Started", _ago(started, now)),
         ("Finished", _ago(ended, now)),

@@ -27,7 +27,7 @@ class _Metadata(_View):
     uid: str
     resource_version: str
     creation_timestamp: datetime | None = None
-    deletion_timestamp: str | None = None
+    deletion_timestamp: datetime | None = None
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     owner_references: list[_Owner] | None = None
@@ -71,6 +71,7 @@ class _Condition(_View):
     status: str
     reason: str | None = None
     message: str | None = None
+    last_transition_time: datetime | None = None
 
 
 class _Status(_View):
@@ -129,6 +130,8 @@ def _pod(view: _Pod) -> Pod:
         node=view.spec.node_name or "",
         ip=status.pod_ip or "",
         deleting=metadata.deletion_timestamp is not None,
+        gone_by=_seconds(metadata.deletion_timestamp),
+        placed_at=_placed_at(conditions.get("PodScheduled")),
         running=trainer is not None and trainer.running is not None,
         unschedulable=_unschedulable(conditions.get("PodScheduled")),
         gated=_not_scheduled(conditions.get("PodScheduled"), "SchedulingGated"),
@@ -173,6 +176,10 @@ def _unschedulable(scheduled: _Condition | None) -> str:
     if scheduled is None or not _not_scheduled(scheduled, "Unschedulable"):
         return ""
     return scheduled.message or "Unschedulable"
+
+
+def _placed_at(scheduled: _Condition | None) -> float:
+    return _seconds(scheduled.last_transition_time) if scheduled is not None and scheduled.status == "True" else 0.0
 
 
 def _not_scheduled(scheduled: _Condition | None, reason: str) -> bool:

@@ -57,6 +57,9 @@ POD_SILENT = "PodSilent"
 POD_REPLACED = "PodReplaced"
 """Reason of a failure that nobody reported: another pod of the same name came while the job ran."""
 
+POD_UNSUPPORTED = "PocketUnsupported"
+"""Reason of a pod that the pocket's node turned away for what it cannot do."""
+
 _NAMED = {
     SUCCESS: Exit(Kind.SUCCESS, "Completed", "all ranks are done"),
     COMMAND_NOT_EXECUTABLE: Exit(Kind.CONFIGURATION, "CommandNotExecutable", "the command cannot be executed"),

@@ -23,6 +23,7 @@ from trireme.controller.jobs import Job, Jobs, key_of
 from trireme.controller.journal import Journal
 from trireme.controller.launch import Launcher
 from trireme.controller.metrics import Metrics
+from trireme.controller.nodes import Nodes
 from trireme.controller.progress import Poller
 from trireme.controller.reconcile import Reconciler
 from trireme.controller.settings import Settings
@@ -58,7 +59,7 @@ class Controller:
         )
         self._journal = Journal(metrics, self._events)
         effects = Effects(client, self._jobs, self._queue, launcher, self._journal, settings.status_seconds)
-        self._reconcile = Reconciler(self._jobs, self._pods, effects, self._poller, key)
+        self._reconcile = Reconciler(self._jobs, self._pods, effects, self._poller, Nodes(client), key)
         metrics.watch_jobs(self._jobs.all, self._queue.__len__)
 
     def heard(self, kind: str | None, job: Job) -> None:

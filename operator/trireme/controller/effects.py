@@ -50,7 +50,7 @@ class Effects:
         waits = pacing.may_wait(written, decision.status)
         quiet, phase = memory.quiet_writes if waits else 0, decision.status.phase
         early = memory.said_at + pacing.pause(quiet, phase, self.status_seconds) - _clock()
-        if early > 0 and not decision.delete and phase == written.get("phase"):
+        if early > 0 and not (decision.ahead or decision.delete) and phase == written.get("phase"):
             self.queue.add_after(key, early)
             return True
         body = {"metadata": {"resourceVersion": job["metadata"]["resourceVersion"]}, "status": patch}
@@ -66,6 +66,8 @@ class Effects:
         memory.quiet_writes = quiet + waits
         self.jobs.put(answer)
         self.journal.told(job, JobStatus.model_validate(written), decision.status)
+        if decision.ahead:
+            self.queue.add(key)
         log.info("status job=%s/%s message=%r", *key, decision.status.message)
         return True
 
@@ -125,12 +127,21 @@ class Effects:
 
     async def _delete(self, key: Key, pod: PodDeletion, memory: Memory) -> None:
         try:
-            await self.client.delete(PODS, key[0], pod.name, uid=pod.uid)
+            await self.client.delete(PODS, key[0], pod.name, uid=pod.uid, grace_seconds=0 if pod.force else None)
         except ApiError as error:
             if not (error.not_found or error.conflict):
                 raise
         memory.deleted.add(pod.uid)
-        log.info("delete job=%s/%s pod=%s uid=%s", *key, pod.name, pod.uid)
+        log.info("delete job=%s/%s pod=%s uid=%s%s", *key, pod.name, pod.uid, " by force" if pod.force else "")
+
+    async def remove(self, key: Key, uid: str) -> None:
+        """The job itself; what belongs to it follows by owner reference."""
+        try:
+            await self.client.delete(TRAINING_JOBS, *key, uid=uid, propagation="Background")
+        except ApiError as error:
+            if not (error.not_found or error.conflict):
+                raise
+        log.info("remove job=%s/%s uid=%s", *key, uid)
 
     async def _reread(self, key: Key, uid: str) -> bool:
         """Whether the job is still what we think it is; if not, its key is queued."""

@@ -21,6 +21,7 @@ from trireme.contract import exits
 from trireme.controller.jobs import Job
 from trireme.lifecycle import conditions
 from trireme.lifecycle.announce import INVALID_SPEC
+from trireme.lifecycle.policies import restart
 from trireme.spec.status import JobStatus
 
 PHASES = ("Pending", "Running", "Restarting", "Suspended", "Succeeded", "Failed")
@@ -28,9 +29,8 @@ PHASES = ("Pending", "Running", "Restarting", "Suspended", "Succeeded", "Failed"
 OTHER = "Other"
 FAILURE_REASONS = frozenset({
     *(exits.describe(code).reason for code in range(256)),
-    exits.POD_SILENT, exits.POD_REPLACED, INVALID_SPEC, "PodDeleted", "PodFailed", "OOMKilled", "Evicted", "Preempting",
-    "NodeLost", "NodeShutdown", "Terminated", "DeadlineExceeded", "UnexpectedAdmissionError", "ContainerCannotRun",
-    "StartError", "OutOfcpu", "OutOfmemory", "OutOfpods",
+    exits.POD_SILENT, exits.POD_REPLACED, INVALID_SPEC, "PodFailed", "OOMKilled", "Evicted", *restart.NOT_STARTED,
+    *restart.HOPELESS, *restart.TAKEN_AWAY, *restart.REJECTED,
 })  # fmt: skip
 """Reasons that have a time series of their own; kubelets may invent others."""
 
@@ -60,6 +60,10 @@ class Metrics:
         self._failures = Counter(
             "trireme_job_failures", "Failed jobs by the reason of the first failure.", ["reason"], registry=registry
         )
+        self._restarts = Counter(
+            "trireme_job_restarts", "New attempts of jobs by the reason of the failure or disruption before.",
+            ["reason", "counted"], registry=registry,
+        )  # fmt: skip
         self._reconcile = Histogram(
             "trireme_reconcile_seconds", "Time of one reconcile.", ["outcome"], buckets=QUICK_SECONDS, registry=registry
         )
@@ -97,6 +101,8 @@ class Metrics:
         """A status was written."""
         for stage in stages(before, after):
             self._launch.labels(stage).observe(_since_submission(job, datetime.now(UTC)))
+        if (again := restarted(before, after)) is not None:
+            self._restarts.labels(*again).inc()
         reason = ended(before, after)
         if reason is not None:
             self._finished.labels(after.phase).inc()
@@ -176,7 +182,19 @@ def ended(before: JobStatus, after: JobStatus) -> str | None:
     failed = conditions.find(after, conditions.FAILED)
     if failed is None or failed.status != "True":
         return ""
-    return failed.reason if failed.reason in FAILURE_REASONS else OTHER
+    return _bounded(failed.reason)
+
+
+def restarted(before: JobStatus, after: JobStatus) -> tuple[str, str] | None:
+    """Why another attempt begins with this status, and whether it counts against the limit; None: none begins."""
+    if after.attempt <= before.attempt:
+        return None
+    reason = _bounded(after.failure.reason) if after.failure is not None else OTHER
+    return reason, str(after.restarts > before.restarts).lower()
+
+
+def _bounded(reason: str) -> str:
+    return reason if reason in FAILURE_REASONS else OTHER
 
 
 def verb_and_resource(request: Request) -> tuple[str, str]:

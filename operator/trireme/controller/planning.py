@@ -9,6 +9,7 @@ from trireme.cluster import backoff
 from trireme.controller.jobs import Job
 from trireme.controller.launch import Launcher
 from trireme.controller.memory import Parsed
+from trireme.lifecycle import conditions
 from trireme.plan import gang, kueue
 from trireme.plan.plan import ApiKind
 from trireme.plan.planner import plan
@@ -43,7 +44,8 @@ async def parsed(job: Job, status: JobStatus, last: Parsed | None, launcher: Lau
         suspensions=status.suspensions,
     )
     missing = gang.unavailable(typed.spec, served) or kueue.unavailable(typed.spec.scheduling, served)
-    if missing is None or status.start_time is not None:  # pods that run have their nodes
+    running = status.start_time is not None and not conditions.is_true(status, conditions.RESTARTING)
+    if missing is None or running:  # pods that run have their nodes
         return Parsed(*basis, made)
     seconds = backoff.delay(tries + 1, FIRST_SECONDS, CAP_SECONDS)
     again = asyncio.get_running_loop().time() + seconds

@@ -14,11 +14,13 @@ from trireme.controller import planning
 from trireme.controller.effects import Effects
 from trireme.controller.jobs import Job, Jobs
 from trireme.controller.memory import Memory, Parsed
+from trireme.controller.nodes import Nodes
 from trireme.controller.progress import Poller, Target
 from trireme.lifecycle.decide import decide, rejected
 from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.lifecycle.observe import observe
 from trireme.lifecycle.pod import Pod, PodPhase
+from trireme.lifecycle.policies.nodes import overdue
 from trireme.plan.plan import Plan
 from trireme.spec.status import JobStatus
 
@@ -35,6 +37,7 @@ class Reconciler:
     """The informer of a namespace."""
     effects: Effects
     poller: Poller
+    nodes: Nodes
     key: bytes
     """The operator's key."""
     now: Callable[[], datetime] = utc_now
@@ -52,9 +55,12 @@ class Reconciler:
         await self.effects.recheck_strangers(key, memory)
         status = JobStatus.model_validate(job.get("status") or {})
         parsed = memory.parsed = await planning.parsed(job, status, memory.parsed, self.effects.launcher)
-        decision = self._decide(key, parsed, status, memory)
+        decision = await self._decide(key, parsed, status, memory)
         opening = bool(decision.create) and not memory.tried and not job.get("status")
         if not opening and not await self.effects.say(key, job, decision, memory):
+            return
+        if decision.remove_job:
+            await self.effects.remove(key, memory.uid)
             return
         await self.effects.delete(key, decision.delete, memory)
         if parsed.plan is not None:
@@ -74,17 +80,24 @@ class Reconciler:
                 memory.parsed = None
             raise
 
-    def _decide(self, key: Key, parsed: Parsed, status: JobStatus, memory: Memory) -> Decision:
+    async def _decide(self, key: Key, parsed: Parsed, status: JobStatus, memory: Memory) -> Decision:
         informer = self.pods(key[0])
         pods = memory.see(informer.of(key), informer.version)
         if parsed.plan is None:
             said = rejected(parsed.generation, status, parsed.errors, self.now())
             return Decision(said, delete=tuple(_at_work(pods, memory.uid)))
-        report, silent = self.poller.report(key), self.poller.silent(key)
+        now = self.now()
+        late = [pod.node for pod in overdue(pods, now) if pod.owner_uid == memory.uid]
         observed = observe(
-            parsed.plan, pods, report=report, silent=silent, refused=memory.refused, unavailable=parsed.unavailable
+            parsed.plan,
+            pods,
+            report=self.poller.report(key),
+            silent=self.poller.silent(key),
+            refused=memory.refused,
+            unavailable=parsed.unavailable,
+            nodes=await self.nodes.states(late) if late else {},
         )
-        return decide(parsed.plan, observed, status, self.now())
+        return decide(parsed.plan, observed, status, now)
 
     def _memory(self, key: Key, job: Job) -> Memory:
         """A fresh one for a job that took the name of another."""

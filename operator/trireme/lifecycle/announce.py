@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trireme.lifecycle import conditions
+from trireme.lifecycle.message import PODS_PENDING
+from trireme.lifecycle.policies import budget
+from trireme.lifecycle.policies.deadline import EXCEEDED
 from trireme.spec.status import Condition, JobStatus
 
 NORMAL = "Normal"
 WARNING = "Warning"
 INVALID_SPEC = "InvalidSpec"
-QUIET = frozenset({"PodsPending", conditions.SUSPENDED, *conditions.FINAL})
+UNTOLD = frozenset({"Pending", conditions.RESTARTING})
+"""Phases that are told by their reasons."""
+OWN_WORDS = frozenset({INVALID_SPEC, EXCEEDED})
+"""Reasons of a failed job that are its Event's too; the others are a rank's."""
+QUIET = frozenset({PODS_PENDING, conditions.RESTARTING, conditions.SUSPENDED, *conditions.FINAL})
 """Reasons of Running=False that are no news: pods that take their time, and phases, which have their own Events."""
 
 
@@ -25,7 +32,8 @@ class Announcement:
 
 def announcements(before: JobStatus, after: JobStatus) -> tuple[Announcement, ...]:
     """In the order in which they happened; empty when nothing is new that a reader of Events would want to know."""
-    return (*_trouble(before, after), *_phase(before, after))
+    news = _trouble, _restart, _phase
+    return tuple(each for part in news for each in part(before, after))
 
 
 def _trouble(before: JobStatus, after: JobStatus) -> Iterator[Announcement]:
@@ -42,11 +50,21 @@ def _stopped(status: JobStatus) -> Condition | None:
     return running
 
 
+def _restart(before: JobStatus, after: JobStatus) -> Iterator[Announcement]:
+    begun = conditions.find(after, conditions.RESTARTING)
+    if after.attempt <= before.attempt or begun is None:
+        return
+    disrupted = begun.reason in (budget.DISRUPTED, budget.DISRUPTED_AGAIN)
+    yield Announcement(WARNING, budget.DISRUPTED if disrupted else conditions.RESTARTING, after.message)
+    if begun.reason in budget.PAUSING:
+        yield Announcement(NORMAL, budget.BACK_OFF, "not for the first time: the next pods are made after a pause")
+
+
 def _phase(before: JobStatus, after: JobStatus) -> Iterator[Announcement]:
-    if after.phase is None or after.phase == before.phase or after.phase == "Pending":
+    if after.phase is None or after.phase == before.phase or after.phase in UNTOLD:
         return
     failed = conditions.find(after, conditions.FAILED)
     if failed is None or failed.status != "True":
         yield Announcement(NORMAL, after.phase, after.message)
     else:
-        yield Announcement(WARNING, INVALID_SPEC if failed.reason == INVALID_SPEC else after.phase, after.message)
+        yield Announcement(WARNING, failed.reason if failed.reason in OWN_WORDS else after.phase, after.message)

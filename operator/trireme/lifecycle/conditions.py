@@ -9,6 +9,7 @@ from trireme.spec.status import Condition, JobStatus
 
 SCHEDULED = "Scheduled"
 RUNNING = "Running"
+RESTARTING = "Restarting"
 SUSPENDED = "Suspended"
 SUCCEEDED = "Succeeded"
 FAILED = "Failed"
@@ -40,6 +41,17 @@ def put(conditions: Sequence[Condition], new: Condition) -> list[Condition]:
         result.append(new.model_copy(update={"last_transition_time": old.last_transition_time}) if same else new)
         placed = True
     return result if placed else [*result, new]
+
+
+def begin(conditions: Sequence[Condition], new: Condition) -> list[Condition]:
+    """As `put`, but the transition time is new even though the status may be the same: something begins once more."""
+    return [new if each.type == new.type else each for each in put(conditions, new)]
+
+
+def since(status: JobStatus, kind: str, value: bool) -> datetime | None:
+    """When the condition got that status; None when it has another, or is not there."""
+    found = find(status, kind)
+    return found.last_transition_time if found is not None and found.status == str(value) else None
 
 
 def condition(kind: str, status: bool, reason: str, message: str, now: datetime, generation: int) -> Condition:

@@ -1,36 +1,38 @@
 """The job's life in one function: from what is observed and what was said before to what to do and to say now.
 
-Pending --all pods run--> Running --all pods succeeded--> Succeeded
-   |                        |-------a pod failed--------> Failed          (terminal is terminal)
-   `------------------------`--spec.suspend--> Suspended --not any more--> Pending
+Pending --all pods run--> Running --all workers succeeded--> Succeeded
+   |                      |     ^
+   |           a pod failed     all pods run again
+   |                      v     |
+   |                    Restarting --no more restarts, or none can help--> Failed     (terminal is terminal)
+   `----------------------`--spec.suspend--> Suspended --not any more--> Pending
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from trireme.contract import names
 from trireme.lifecycle import conditions, message
+from trireme.lifecycle.assemble import PENDING, assemble, assembled, begin_again, coordinator, deletions, soonest
 from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.lifecycle.observe import Observed
 from trireme.lifecycle.pod import Pod
-from trireme.lifecycle.policies import suspend
+from trireme.lifecycle.policies import budget, deadline, nodes, suspend
 from trireme.lifecycle.policies.cleanup import leftovers
 from trireme.lifecycle.policies.failure import RANK_FAILED, Verdict, judge
+from trireme.lifecycle.policies.restart import Action, action
 from trireme.lifecycle.policies.success import succeeded
 from trireme.lifecycle.policies.suspend import suspended
 from trireme.lifecycle.progress import progress
 from trireme.lifecycle.rootcause import sentence
-from trireme.plan.kueue import queue_of
+from trireme.lifecycle.saying import restarted, say
 from trireme.plan.plan import Plan
 from trireme.spec.errors import FieldError
 from trireme.spec.status import JobStatus, ReplicaCounts
 
-PENDING = "Pending"
-SLOW_START_SECONDS = 30.0
-"""A placed pod that has not started for so long is worth a word: an image is big, or a volume cannot be mounted."""
 PROBLEMS_SHOWN = 10
 """Of an invalid spec: a status is bounded, `trireme validate` shows all."""
 
@@ -38,8 +40,17 @@ PROBLEMS_SHOWN = 10
 def decide(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
     """Idempotent: with the same inputs it decides the same, and what it decided is gone once it is done."""
     if conditions.finished(status):
-        return Decision(status, delete=_deletions(leftovers(observed, plan.job.spec.cleanup.pods)))
-    status = _seen(plan, observed, status)
+        return _over(plan, observed, status, now)
+    decision = _alive(plan, observed, _seen(plan, observed, status), now)
+    stuck = nodes.forced(observed, plan.job.spec.restart.force_delete_seconds, now)
+    return replace(
+        decision,
+        delete=(*decision.delete, *(PodDeletion(pod.name, pod.uid, force=True) for pod in stuck)),
+        look_again_seconds=soonest(decision.look_again_seconds, nodes.look_again(observed, now)),
+    )
+
+
+def _alive(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
     if suspended(status):
         if plan.job.spec.suspend:
             return _suspend(plan, observed, status, now)
@@ -48,14 +59,19 @@ def decide(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> 
     if started or not observed.stale:  # what pods of an earlier plan do is nothing to a job that has not started
         if succeeded(observed, plan):
             return _finish(plan, observed, _started(status, now), now, conditions.SUCCEEDED, "AllRanksDone", "")
-        verdict = judge(observed, status, now)
+        verdict = judge(observed, status, plan.job.spec.restart.scope, now)
         if verdict is not None:
             return _failing(plan, observed, status, verdict, now)
     if plan.job.spec.suspend:
         return _suspend(plan, observed, status, now)
-    if not started and (observed.stale or len(observed.running) + len(observed.succeeded) < len(plan.pods)):
-        return _launch(plan, observed, status, now)
-    return _run(plan, observed, _started(status, now), now)
+    if late := _late(plan, observed, status, now):
+        return _finish(plan, observed, status, now, conditions.FAILED, deadline.EXCEEDED, late)
+    if not assembled(plan, observed, status):
+        decision = assemble(plan, observed, status, now)
+    else:
+        decision = _run(plan, observed, _started(status, now), now)
+    left = deadline.active_left(plan.job.spec, decision.status, now)
+    return replace(decision, look_again_seconds=soonest(decision.look_again_seconds, left))
 
 
 def rejected(generation: int, status: JobStatus, errors: tuple[FieldError, ...], now: datetime) -> JobStatus:
@@ -65,41 +81,35 @@ def rejected(generation: int, status: JobStatus, errors: tuple[FieldError, ...],
     shown = "; ".join(map(str, errors[:PROBLEMS_SHOWN]))
     more = f"; and {len(errors) - PROBLEMS_SHOWN} more" if len(errors) > PROBLEMS_SHOWN else ""
     text = f"Failed: invalid spec: {shown}{more}"
-    return _say(status, generation, now, conditions.FAILED, text, (conditions.FAILED, True, "InvalidSpec")).model_copy(
+    return say(status, generation, now, conditions.FAILED, text, (conditions.FAILED, True, "InvalidSpec")).model_copy(
         update={"completion_time": now}
     )
 
 
-def _launch(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
-    """Not all pods have run yet: make what is missing, replace what an older plan made."""
-    placed = observed.unplaced == 0
-    reason = "AllPodsPlaced" if placed else message.unplaced_reason(observed)
-    slow = [pod for pod in observed.starting if pod.node and now.timestamp() - pod.created_at >= SLOW_START_SECONDS]
-    text = message.pending(observed, len(plan.pods), queue_of(plan.job.spec.scheduling), slow)
-    said = _say(
-        status, plan.job.generation, now, PENDING, text,
-        (conditions.SCHEDULED, placed, reason), (conditions.RUNNING, False, message.pending_reason(observed)),
-    )  # fmt: skip
-    if observed.unavailable:  # the plan lacks what the pods are to have: nothing is made by it, and nothing replaced
-        return Decision(said)
+def _over(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
+    """Whatever is deleted or edited, a finished job is never run again."""
+    left = deadline.ttl_left(plan.job.spec, status, now)
     return Decision(
-        said,
-        delete=_deletions(pod for pod in observed.stale if not pod.deleting),
-        create=observed.absent,
-        look_again_seconds=SLOW_START_SECONDS if observed.starting and not slow else None,
+        status,
+        delete=deletions(leftovers(observed, plan.job.spec.cleanup.pods)),
+        look_again_seconds=soonest(left),
+        remove_job=left is not None and left <= 0,
     )
 
 
 def _suspend(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
     reason = suspend.reason(status)
     if not suspended(status):
-        status = status.model_copy(update={"suspensions": status.suspensions + 1, "start_time": None})
-    said = _say(
+        ran = round(deadline.active_seconds(status, now))
+        status = status.model_copy(
+            update={"suspensions": status.suspensions + 1, "start_time": None, "active_seconds": ran}
+        )
+    said = say(
         status, plan.job.generation, now, conditions.SUSPENDED, suspend.sentence(reason, observed),
         (conditions.SCHEDULED, False, conditions.SUSPENDED), (conditions.RUNNING, False, conditions.SUSPENDED),
-        (conditions.SUSPENDED, True, reason),
+        (conditions.SUSPENDED, True, reason), *restarted(status, conditions.SUSPENDED),
     )  # fmt: skip
-    return Decision(said, delete=_deletions(suspend.doomed(observed)))
+    return Decision(said, delete=deletions(suspend.doomed(observed)))
 
 
 def _resumed(plan: Plan, status: JobStatus, now: datetime) -> JobStatus:
@@ -112,24 +122,48 @@ def _resumed(plan: Plan, status: JobStatus, now: datetime) -> JobStatus:
 def _run(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
     text = message.running(observed, len(plan.pods))
     if observed.stale:
-        text += "; a change of the spec, or of the cluster's gang scheduling, is ignored: a started job keeps its plan"
-    said = _say(
+        text += "; a change of the spec, or of the cluster's gang scheduling, waits for the next restart"
+    said = say(
         status, plan.job.generation, now, conditions.RUNNING, text,
         (conditions.SCHEDULED, True, "AllPodsPlaced"), (conditions.RUNNING, True, "AllPodsRun"),
+        *restarted(status, "AllPodsRun"),
     )  # fmt: skip
-    coordinator = next((pod.ip for pod in observed.running if (pod.role, pod.index) == (names.ROLE_WORKER, 0)), "")
-    return Decision(said, poll_coordinator=coordinator)
+    return Decision(said, poll_coordinator=coordinator(observed))
 
 
 def _failing(plan: Plan, observed: Observed, status: JobStatus, verdict: Verdict, now: datetime) -> Decision:
-    status = status.model_copy(update={"failure": verdict.failure})
-    text = sentence(verdict.failure)
-    if verdict.settle_seconds == 0:
-        return _finish(plan, observed, status, now, conditions.FAILED, verdict.failure.reason, text)
-    said = _say(
-        status, plan.job.generation, now, status.phase or PENDING, text, (conditions.RUNNING, False, RANK_FAILED)
-    )
+    """Another attempt, or the end; or neither before the cause is certain."""
+    failure, said = verdict.cause.failure, plan.job.spec.restart
+    if verdict.settle_seconds > 0:
+        return _settling(plan, status.model_copy(update={"failure": failure}), verdict, now)
+    what = action(verdict.cause, said.permanent_exit_codes)
+    if what is Action.FAIL or (what is Action.RETRY and budget.spent(status, said, now) >= said.limit):
+        text = sentence(failure) + (f"; {message.tries(status)} before" if status.attempt else "")
+        status = status.model_copy(update={"failure": failure})
+        return _finish(plan, observed, status, now, conditions.FAILED, failure.reason, text)
+    return begin_again(plan, status, failure, what, now)
+
+
+def _settling(plan: Plan, status: JobStatus, verdict: Verdict, now: datetime) -> Decision:
+    text, phase = sentence(verdict.cause.failure), status.phase or PENDING
+    running, stopped = conditions.find(status, conditions.RUNNING), (conditions.RUNNING, False, RANK_FAILED)
+    if running is not None and running.reason == RANK_FAILED:
+        said = say(status, plan.job.generation, now, phase, text, stopped)
+    else:  # its time is when we saw the first
+        said = say(status, plan.job.generation, now, phase, text, begins=stopped)
     return Decision(said, look_again_seconds=verdict.settle_seconds)
+
+
+def _late(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> str:
+    """Why the job fails for the time it takes; empty while it has time."""
+    said = plan.job.spec.deadlines
+    left = deadline.active_left(plan.job.spec, status, now)
+    if left is not None and left <= 0:
+        return f"it has run for {said.active_seconds}s (deadlines.activeSeconds)"
+    left = deadline.pending_left(plan.job.spec, status, now)
+    if left is None or left > 0 or assembled(plan, observed, status):
+        return ""
+    return f"{message.pending(observed, len(plan.pods))} after {said.pending_seconds}s (deadlines.pendingSeconds)"
 
 
 def _finish(
@@ -137,15 +171,16 @@ def _finish(
 ) -> Decision:
     """The verdict is written before anything is cleaned up."""
     if not why:
-        since = f" in {(now - status.start_time).total_seconds():.0f}s" if status.start_time else ""
+        since = f" in {deadline.active_seconds(status, now):.0f}s" if status.start_time else ""
         processes = sum(pod.slots for pod in plan.pods)
         why = f"{message.count(len(plan.pods), 'pod')}, {message.count(processes, 'process', 'processes')}{since}"
-    changes = [(kind, True, reason), (conditions.RUNNING, False, kind)]
+        why += f", {message.tries(status)}" if status.attempt else ""
+    changes = [(kind, True, reason), (conditions.RUNNING, False, kind), *restarted(status, kind)]
     if kind == conditions.SUCCEEDED:
         changes.insert(0, (conditions.SCHEDULED, True, "AllPodsPlaced"))
-    said = _say(status, plan.job.generation, now, kind, f"{kind}: {why}", *changes)
+    said = say(status, plan.job.generation, now, kind, f"{kind}: {why}", *changes)
     said = said.model_copy(update={"completion_time": now})
-    return Decision(said, delete=_deletions(leftovers(observed, plan.job.spec.cleanup.pods)))
+    return Decision(said, delete=deletions(leftovers(observed, plan.job.spec.cleanup.pods)))
 
 
 def _seen(plan: Plan, observed: Observed, status: JobStatus) -> JobStatus:
@@ -178,18 +213,3 @@ def _counts(plan: Plan, observed: Observed, role: str) -> ReplicaCounts:
 
 def _started(status: JobStatus, now: datetime) -> JobStatus:
     return status if status.start_time is not None else status.model_copy(update={"start_time": now})
-
-
-def _say(
-    status: JobStatus, generation: int, now: datetime, phase: str, text: str, *changes: tuple[str, bool, str]
-) -> JobStatus:
-    """Phase, message and conditions (type, status, reason), all saying the same."""
-    listed = list(status.conditions)
-    for kind, value, reason in changes:
-        listed = conditions.put(listed, conditions.condition(kind, value, reason, text, now, generation))
-    update: dict[str, Any] = {"phase": phase, "message": text, "conditions": listed, "observed_generation": generation}
-    return status.model_copy(update=update)
-
-
-def _deletions(pods: Iterable[Pod]) -> tuple[PodDeletion, ...]:
-    return tuple(PodDeletion(pod.name, pod.uid) for pod in pods)

@@ -13,12 +13,16 @@ class PodDeletion:
     name: str
     uid: str
     """Precondition: a successor of the same name is never deleted."""
+    force: bool = False
+    """Without the kubelet's word that it has ended: its node will not say it any more."""
 
 
 @dataclass(frozen=True)
 class Decision:
     status: JobStatus
     """Written first when it differs (write-ahead)."""
+    ahead: bool = False
+    """Nothing else is decided before this status is written; then the job is looked at again."""
     delete: tuple[PodDeletion, ...] = ()
     create: tuple[PodPlan, ...] = ()
     """Service, Secret and ConfigMap are made before the first of them."""
@@ -26,3 +30,5 @@ class Decision:
     """IP address of the coordinator's pod when its progress is wanted."""
     look_again_seconds: float | None = None
     """When to reconcile again though nothing happens."""
+    remove_job: bool = False
+    """The TrainingJob itself goes, and all that is left of it."""

@@ -6,10 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from trireme.contract import names
+from trireme.contract import names, wire
 from trireme.lifecycle.observe import Observed
 from trireme.lifecycle.pod import Pod
+from trireme.spec.status import JobStatus
 
+PODS_PENDING = "PodsPending"
+"""Reason of a job with which nothing is wrong: its pods need a moment."""
 _NODES_AVAILABLE = re.compile(
     r"^\d+/\d+ nodes are available: (?P<reasons>.*?)(?:\. (?:preemption|no new claims).*)?\.?$"
 )
@@ -20,32 +23,52 @@ _ROOT_WAY_OUT = "set runAsUser in the template's securityContext, or runAsNonRoo
 
 def pending(observed: Observed, desired: int, queue: str | None = None, slow: Sequence[Pod] = ()) -> str:
     """`queue`: who admits the pods, when a queue does. `slow`: pods that have been starting for long."""
-    if observed.unavailable:
-        return f"Pending: {observed.unavailable.message}"
-    if observed.refused:
-        return f"Pending: the API server refuses: {observed.refused}"
-    if observed.foreign:
-        pod = observed.foreign[0]
-        if pod.deleting:
-            return f"Pending: waiting for pod {pod.name} of an earlier job to go"
-        return f"Pending: pod {pod.name} exists already and belongs to something else: delete it, or rename the job"
-    if observed.stale:
-        return f"Pending: replacing {count(len(observed.stale), 'pod')} that an earlier spec made"
-    if observed.unschedulable:
-        reason = scheduling_reason(observed.unschedulable[0].unschedulable)
-        return f"Pending: {len(observed.unschedulable)}/{desired} unschedulable: {reason}"
-    if observed.gated:
-        way = f"wait for admission by queue {queue}" if queue else "are held back by a scheduling gate"
-        return f"Pending: {len(observed.gated)}/{desired} {way}"
-    if observed.blocked:
-        return blocked(observed.blocked[0])
-    if observed.deleting:
-        return f"Pending: waiting for pod {observed.deleting[0].name} to go"
-    up = len(observed.running) + len(observed.succeeded) + len(observed.failed)
+    trouble = _trouble(observed, desired, queue)
+    if trouble:
+        return trouble if observed.blocked and trouble == blocked(observed.blocked[0]) else f"Pending: {trouble}"
+    up = len(observed.running) + len(observed.ended)
     why = (
         f"; {slow[0].name} is still {slow[0].waiting_reason or 'starting'}: kubectl describe pod tells" if slow else ""
     )
     return f"Pending: {up}/{desired} pods run{why}"
+
+
+def restarting(began: str, observed: Observed, desired: int, queue: str | None = None) -> str:
+    """`began`: why, and which try it is. Behind it, who is still missing."""
+    trouble = _trouble(observed, desired, queue)
+    if trouble:
+        return f"{began}; {trouble}"
+    there = [(pod.role, pod.index) for pod in observed.starting + observed.failed]
+    missing = sorted([*((pod.role, pod.index) for pod in observed.absent), *there])
+    labels = [names.pod_label(role, index) for role, index in missing]
+    shown = labels[: wire.MISSING_MAX] + ([f"{more} more"] if (more := len(labels) - wire.MISSING_MAX) > 0 else [])
+    return f"{began}; waiting for {', '.join(shown)}" if shown else began
+
+
+def _trouble(observed: Observed, desired: int, queue: str | None) -> str:
+    """What keeps pods from running, if it is more than that they need a moment."""
+    if observed.unavailable:
+        return observed.unavailable.message
+    if observed.refused:
+        return f"the API server refuses: {observed.refused}"
+    if observed.foreign:
+        pod = observed.foreign[0]
+        if pod.deleting:
+            return f"waiting for pod {pod.name} of an earlier job to go"
+        return f"pod {pod.name} exists already and belongs to something else: delete it, or rename the job"
+    if observed.stale:
+        return f"replacing {count(len(observed.stale), 'pod')} that an earlier spec made"
+    if observed.unschedulable:
+        reason = scheduling_reason(observed.unschedulable[0].unschedulable)
+        return f"{len(observed.unschedulable)}/{desired} unschedulable: {reason}"
+    if observed.gated:
+        way = f"wait for admission by queue {queue}" if queue else "are held back by a scheduling gate"
+        return f"{len(observed.gated)}/{desired} {way}"
+    if observed.blocked:
+        return blocked(observed.blocked[0])
+    if observed.deleting:
+        return f"waiting for pod {observed.deleting[0].name} to go"
+    return ""
 
 
 def pending_reason(observed: Observed) -> str:
@@ -55,14 +78,14 @@ def pending_reason(observed: Observed) -> str:
     if observed.refused:
         return "Refused"
     if observed.foreign:
-        return "PodsPending" if observed.foreign[0].deleting else "NameTaken"
+        return PODS_PENDING if observed.foreign[0].deleting else "NameTaken"
     if observed.stale:
-        return "PodsPending"
+        return PODS_PENDING
     if observed.unschedulable:
         return "Unschedulable"
     if observed.gated:
-        return "PodsPending"
-    return observed.blocked[0].waiting_reason if observed.blocked else "PodsPending"
+        return PODS_PENDING
+    return observed.blocked[0].waiting_reason if observed.blocked else PODS_PENDING
 
 
 def unplaced_reason(observed: Observed) -> str:
@@ -71,7 +94,7 @@ def unplaced_reason(observed: Observed) -> str:
         return observed.unavailable.reason
     if observed.unschedulable:
         return "Unschedulable"
-    return "SchedulingGated" if observed.gated else "PodsPending"
+    return "SchedulingGated" if observed.gated else PODS_PENDING
 
 
 def blocked(pod: Pod) -> str:
@@ -87,7 +110,28 @@ def running(observed: Observed, desired: int) -> str:
         return f"{pods}; no progress is known: the coordinator does not answer the operator"
     if observed.report is not None and observed.report.missing:
         return f"Running: waiting for {', '.join(observed.report.missing)} to join"
+    if observed.report is not None and observed.report.stragglers:
+        return f"{pods}; {slow_rank(observed.report.stragglers)}"
     return pods
+
+
+def slow_rank(stragglers: Sequence[wire.Straggler]) -> str:
+    """`rank 3 is slow: 0.5 steps/s, the median is 2`; of several the slowest."""
+    slowest = min(stragglers, key=lambda each: each.steps_per_second)
+    more = f", and {len(stragglers) - 1} more" if len(stragglers) > 1 else ""
+    return (
+        f"rank {slowest.rank} is slow: {slowest.steps_per_second:.2g} steps/s, "
+        f"the median is {slowest.median:.2g}{more}"
+    )  # fmt: skip
+
+
+def tries(status: JobStatus) -> str:
+    """`2 restarts, 1 disruption`."""
+    said = (
+        status.restarts and count(status.restarts, "restart"),
+        status.disruptions and count(status.disruptions, "disruption"),
+    )
+    return ", ".join(each for each in said if each)
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 
 from trireme.contract.wire import JobReport
 from trireme.lifecycle.pod import Pod, PodPhase
@@ -11,6 +12,14 @@ from trireme.plan.plan import Plan, PodPlan, Unavailable
 
 STARTING_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Waiting reasons of a pod with which nothing is wrong."""
+
+
+class NodeState(Enum):
+    READY = "Ready"
+    NOT_READY = "NotReady"
+    """No kubelet speaks for its pods at present."""
+    GONE = "Gone"
+    """There is no such node any more."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,17 @@ class Observed:
     """Why the API server refused a pod, in its words."""
     unavailable: Unavailable | None = None
     """The gang or queue that the job asks for and cannot have."""
+    nodes: Mapping[str, NodeState] = field(default_factory=dict)
+    """Of pods that should have gone long ago, as far as the operator may know them."""
+
+    @property
+    def ours(self) -> tuple[Pod, ...]:
+        """Every pod of the job, each once."""
+        return tuple({pod.uid: pod for pod in (*self.active, *self.ended, *self.stale)}.values())
+
+    @property
+    def ended(self) -> tuple[Pod, ...]:
+        return self.succeeded + self.failed
 
     @property
     def active(self) -> tuple[Pod, ...]:
@@ -61,6 +81,7 @@ def observe(
     silent: bool = False,
     refused: str = "",
     unavailable: Unavailable | None = None,
+    nodes: Mapping[str, NodeState] | None = None,
 ) -> Observed:
     """`pods` are all that carry the job's label, in any order."""
     by_name = {pod.name: pod for pod in pods}
@@ -84,6 +105,7 @@ def observe(
         silent=silent,
         refused=refused,
         unavailable=unavailable,
+        nodes=nodes or {},
         **{name: tuple(found) for name, found in buckets.items()},
     )
 

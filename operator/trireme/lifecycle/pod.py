@@ -53,6 +53,10 @@ class Pod:
     node: str = ""
     ip: str = ""
     deleting: bool = False
+    gone_by: float = 0.0
+    """When a pod that is being deleted must have ended (metadata.deletionTimestamp), Unix time; 0: nobody said."""
+    placed_at: float = 0.0
+    """When a scheduler found its node, Unix time."""
     running: bool = False
     """The trainer container is in state running."""
     unschedulable: str = ""

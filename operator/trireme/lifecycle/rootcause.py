@@ -14,47 +14,93 @@ from trireme.lifecycle.pod import Pod, Terminated
 from trireme.spec.status import Failure
 
 KILLED_REASONS = ("OOMKilled", "Evicted")
+POD_DELETED = "PodDeleted"
+DISRUPTED = {
+    "EvictionByEvictionAPI": "the pod was evicted, as by a drain of its node",
+    "PreemptionByScheduler": "the pod made room for one of higher priority",
+    "DeletionByTaintManager": "the pod's node is not ready, or was tainted",
+    "DeletionByPodGC": "the pod's node is gone",
+    "TerminationByKubelet": "the pod's node ended it: pressure, a shutdown, or a critical pod",
+}
+"""Reasons of condition DisruptionTarget (core/v1)."""
+PEER_LOST = (
+    "HorovodInternalError", "Connection closed by peer", "Connection reset by peer", "DistNetworkError",
+    "DistBackendError", "Socket closed", "ncclRemoteError", "ncclSystemError",
+)  # fmt: skip
+"""What the frameworks say when a peer is gone."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    failure: Failure
+    followed: bool
+    """It looks as if it had followed the failure of another rank, which we do not know yet."""
+    taken_away: bool = False
+    """Somebody deleted the pod, or needed its place."""
 
 
 @dataclass(frozen=True)
 class _Candidate:
     weight: int
-    """0: failed of itself; 1: could not start; 2: followed another."""
+    """0: failed of itself; 1: could not start, or looks as if a peer were lost; 2: surely followed another."""
     at: float
     index: int
     failure: Failure
+    taken_away: bool = False
 
 
-def root_cause(failed: Iterable[Pod], vanished: Iterable[str] = ()) -> Failure | None:
-    """The first failure among failed pods, as status shows it. `vanished`: names of pods deleted while they ran.
+def root_cause(failed: Iterable[Pod], vanished: Iterable[str] = ()) -> Cause | None:
+    """The first failure among pods that failed or are being taken away, as status shows it.
 
-    None when nothing failed.
+    `vanished`: names of pods that were deleted while they ran. None when nothing failed.
     """
-    candidates = [_candidate(pod) for pod in failed]
-    if candidates:
-        return min(candidates, key=lambda c: (c.weight, c.at, c.index)).failure
-    return next(map(_deleted, vanished), None)
+    first = min(map(_candidate, failed), key=lambda c: (c.weight, c.at, c.index), default=None)
+    gone = next((_deleted(name) for name in vanished), None)
+    if gone is not None and (first is None or first.weight):
+        return Cause(gone, followed=False, taken_away=True)
+    return Cause(first.failure, first.weight > 0, first.taken_away) if first is not None else None
 
 
-def _deleted(pod_name: str) -> Failure:
+def _deleted(pod_name: str, node: str = "") -> Failure:
     role, index = pod_name.rsplit("-", 2)[-2:]
     message = "the pod was deleted while it ran"
-    return Failure(role=role, index=int(index), pod=pod_name, reason="PodDeleted", message=message)
+    return Failure(
+        role=role, index=int(index), pod=pod_name, node=node or None, reason=POD_DELETED, message=message
+    )  # fmt: skip
+
+
+def _taken_away(pod: Pod) -> Failure:
+    if not pod.disruption:
+        return _deleted(pod.name, pod.node)
+    message = pod.message or DISRUPTED.get(pod.disruption, "somebody needed the pod's place")
+    return _deleted(pod.name, pod.node).model_copy(update={"reason": pod.disruption, "message": message})
 
 
 def _candidate(pod: Pod) -> _Candidate:
     ended = pod.terminated
-    if pod.deleting and ended is not None and ended.exit_code in (exits.TERMINATED, exits.KILLED):
-        return _Candidate(0, ended.finished_at, pod.index, _deleted(pod.name))
+    if pod.disruption or (pod.deleting and (ended is None or ended.exit_code in (exits.TERMINATED, exits.KILLED))):
+        return _Candidate(0, ended.finished_at if ended is not None else 0.0, pod.index, _taken_away(pod), True)
     said = wire.read_termination(ended.message) if ended is not None else None
     if said is not None and said.failure is None and said.cause is not None:
         return _Candidate(2, said.cause.at, said.cause.index, _of_wire(said.cause, pod, elsewhere=True))
     killed = (ended is not None and ended.reason in KILLED_REASONS) or bool(pod.reason)
     if said is not None and said.failure is not None and not killed:
-        meaning = exits.describe(said.exit_code)
-        weight = {exits.Kind.COLLATERAL: 2, exits.Kind.INFRASTRUCTURE: 1}.get(meaning.kind, 0)
-        return _Candidate(weight, said.failure.at, pod.index, _of_wire(said.failure, pod))
-    return _Candidate(0, ended.finished_at if ended is not None else 0.0, pod.index, _of_container(pod))
+        return _Candidate(
+            _weight(said.exit_code, said.failure), said.failure.at, pod.index, _of_wire(said.failure, pod)
+        )
+    collateral = not killed and ended is not None and exits.describe(ended.exit_code).kind is exits.Kind.COLLATERAL
+    at = ended.finished_at if ended is not None else 0.0
+    return _Candidate(2 if collateral else 0, at, pod.index, _of_container(pod))
+
+
+def _weight(code: int, failure: wire.Failure) -> int:
+    kind = exits.describe(code).kind
+    if kind is exits.Kind.COLLATERAL:
+        return 2
+    text = "\n".join((failure.message, *failure.log_tail))
+    said = kind is exits.Kind.ERROR and code != exits.HUNG and any(each in text for each in PEER_LOST)
+    lost = said or code == exits.ABORTED
+    return int(lost or kind is exits.Kind.INFRASTRUCTURE)
 
 
 def _of_wire(failure: wire.Failure, pod: Pod, *, elsewhere: bool = False) -> Failure:

@@ -11,6 +11,7 @@ from typing import Any
 from trireme.contract import environ, names
 from trireme.contract.environ import PodEnvironment
 from trireme.plan.confinement import confined
+from trireme.plan.nodeloss import bounded
 from trireme.plan.plan import Layout, Plan, PodPlan
 from trireme.spec.model import Strategy, Template, TrainingJob
 from trireme.spec.template import server_template, trainer_position
@@ -93,6 +94,7 @@ def _template(job: TrainingJob, layout: Layout, agent: str, said: Template) -> M
             "enableServiceLinks": spec.get("enableServiceLinks") or False,
             **({"initContainers": [confined(c, spec) for c in init]} if init else {}),
             "containers": containers,
+            "tolerations": bounded(spec, job.spec.restart.node_lost_seconds),
             "volumes": [*(spec.get("volumes") or ()), *_volumes(job, agent), *([_SHARED_MEMORY] if memory else ())],
         },
     }
@@ -146,11 +148,12 @@ def _environment(job: TrainingJob, layout: Layout, spec: Manifest) -> list[Manif
         token_file=f"{names.TOKEN_MOUNT}/{names.TOKEN_FILE}",
         join_seconds=environ.JOIN_SECONDS,
         grace_seconds=_grace_seconds(job, spec),
-        restart_scope=environ.SCOPE_ALL,
+        restart_scope=job.spec.restart.scope.value,
         independent=int(job.spec.strategy is Strategy.PARAMETER_SERVER),
         pod_ip="",
         pod_uid="",
         node_name="",
+        hang_seconds=job.spec.deadlines.hang_seconds or 0,
         checkpoint_directory=job.spec.checkpoint.directory if job.spec.checkpoint else "",
     ).write()
     plain = [(name, value) for name, value in variables.items() if name not in _OWN and name not in downward]

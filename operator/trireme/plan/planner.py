@@ -13,7 +13,7 @@ from trireme.contract import names
 from trireme.plan import allreduce, gang, kueue, manifests, parameter_server, topology
 from trireme.plan.manifests import Manifest
 from trireme.plan.plan import GroupKind, Layout, Plan
-from trireme.spec.model import Strategy, TrainingJob
+from trireme.spec.model import RestartScope, Strategy, TrainingJob
 
 STRATEGIES = {
     Strategy.ALL_REDUCE: allreduce.layout,
@@ -33,10 +33,11 @@ DIGEST_LENGTH = 16
 def plan(job: TrainingJob, *, attempt: int, agent: str, group: GroupKind | None = None, suspensions: int = 0) -> Plan:
     """`agent` is the content hash of agent.pyz, hexadecimal; `group` what makes the pods a gang (gang.choose).
 
-    `suspensions`: how often the job was suspended; what was made before the last time is of another plan.
+    `suspensions`: how often the job was suspended; what was made before the last time is of another plan. So are, in a
+    queue, the pods of an earlier attempt: Kueue admits a group once, and as a whole.
     """
     layout = STRATEGIES[job.spec.strategy](job)
-    digest = _digest(job, layout, group, suspensions)
+    digest = _digest(job, layout, group, _since(job, attempt, suspensions))
     templates = {
         role: _placed(template, job, len(layout.pods), group, digest)
         for role, template in manifests.templates(job, layout, agent).items()
@@ -58,7 +59,13 @@ def _placed(template: Manifest, job: TrainingJob, pods: int, group: GroupKind | 
     return gang.linked(template, group, name) if group is not None else template
 
 
-def _digest(job: TrainingJob, layout: Layout, group: GroupKind | None, suspensions: int) -> str:
+def _since(job: TrainingJob, attempt: int, suspensions: int) -> dict[str, int]:
+    """What begins a new plan though nobody changed the job."""
+    queued = kueue.queue_of(job.spec.scheduling) is not None
+    return {name: n for name, n in (("suspensions", suspensions), ("attempt", attempt if queued else 0)) if n}
+
+
+def _digest(job: TrainingJob, layout: Layout, group: GroupKind | None, since: dict[str, int]) -> str:
     """Of what the user said and the cluster offers: an upgrade of the operator replaces no pod that waits for GPUs."""
     said = job.spec.model_dump(mode="json", include={"strategy", "worker", *DECISIVE[job.spec.strategy]})
     decisive = [job.uid, said, [pod.slots for pod in layout.pods]]
@@ -66,8 +73,19 @@ def _digest(job: TrainingJob, layout: Layout, group: GroupKind | None, suspensio
         decisive.append({"checkpoint": job.spec.checkpoint.model_dump(mode="json")})
     placement: dict[str, Any] = job.spec.scheduling.model_dump(mode="json", exclude={"gang"}, exclude_none=True)
     placement |= {"group": group.value} if group is not None else {}
-    placement |= {"suspensions": suspensions} if suspensions else {}
+    placement |= since
     if placement:
         decisive.append(placement)
+    if told := _told(job):
+        decisive.append(told)
     text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def _told(job: TrainingJob) -> dict[str, Any]:
+    """What else the agents are told, where it is not the default."""
+    scope, hang = job.spec.restart.scope, job.spec.deadlines.hang_seconds
+    return {
+        **({"scope": scope.value} if scope is not RestartScope.FAILED else {}),
+        **({"hang": hang} if hang is not None else {}),
+    }

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from trireme.contract import names
+from trireme.contract import environ, names
 
 Template = dict[str, Any]
 
@@ -20,6 +20,8 @@ _SUBDOMAIN = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 OBJECT_NAME = rf"^{_SUBDOMAIN}$"
 LABEL_KEY = rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
 DOMAIN_PATH = rf"^{_SUBDOMAIN}/[-A-Za-z0-9._/]+$"
+SECONDS_MAX = 10 * 365 * 86_400
+ExitCode = Annotated[int, Field(ge=1, le=255)]
 ABSOLUTE_PATH = r"^(/([^/.]|\.[^/.]|\.\.[^/])[^/]*)+$"
 FORMS = {
     OBJECT_NAME: "be lower case letters, digits, `-` and `.`",
@@ -68,6 +70,13 @@ class PodCleanup(str, Enum):
     RUNNING = "Running"
     ALL = "All"
     NONE = "None"
+
+
+class RestartScope(str, Enum):
+    """Which pods are made anew after a failure."""
+
+    FAILED = environ.SCOPE_FAILED
+    ALL = environ.SCOPE_ALL
 
 
 class NetworkPolicy(str, Enum):
@@ -201,6 +210,107 @@ class Cleanup(Model):
             description="Running: pods that still run are deleted, finished ones keep their logs. All: every pod goes.",
         ),
     ] = PodCleanup.RUNNING
+    ttl_seconds_after_finished: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=SECONDS_MAX,
+            description="The finished job itself is deleted after so long, with all that is left of it. "
+            "Default: it stays.",
+        ),
+    ] = None
+
+
+class Restart(Model):
+    """What happens when a pod fails or is taken away (docs/restarts.md)."""
+
+    limit: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="How often the job is tried again after a failure, all pods together. Evictions, preemptions "
+            "and lost nodes are not counted.",
+        ),
+    ] = 3
+    permanent_exit_codes: Annotated[
+        list[ExitCode],
+        Field(max_length=64, description="Exit codes of a process with which the job fails at once."),
+    ] = []
+    reset_after_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=SECONDS_MAX,
+            description="When all pods have run for so long, earlier restarts count no more against `limit`.",
+        ),
+    ] = 3600
+    scope: Annotated[
+        RestartScope,
+        Field(
+            strict=False,
+            description="Failed: the failed pod is replaced; the others stop their processes, keep their pods and "
+            "start again with it. All: every pod is made anew.",
+        ),
+    ] = RestartScope.FAILED
+    backoff_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=300,
+            description="Pause before the second restart in a row, doubled before each further one up to 300 s. "
+            "The first one comes at once.",
+        ),
+    ] = 10
+    node_lost_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=86_400,
+            description="How long pods stay on a node that is not ready, unless the template tolerates that itself. "
+            "Kubernetes' own default is 300.",
+        ),
+    ] = 30
+    force_delete_seconds: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=86_400,
+            description="A pod that should have gone from a node that is not ready for so long is deleted by force: "
+            "set it only if such nodes are really dead. Default: only when the node's object is gone.",
+        ),
+    ] = None
+
+
+class Deadlines(Model):
+    """How long a job may take for what."""
+
+    pending_seconds: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=SECONDS_MAX,
+            description="How long pods may have nodes without the job running. If all have one and do not start, the "
+            "job then fails. If only some have one, they are given back and tried again; by default after 300 s.",
+        ),
+    ] = None
+    active_seconds: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=SECONDS_MAX,
+            description="From the start to the end, restarts included; the job then fails. It does not run while the "
+            "job is suspended.",
+        ),
+    ] = None
+    hang_seconds: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=86_400,
+            description="Longest time between two reported steps, once there was one; a job that hangs is restarted.",
+        ),
+    ] = None
 
 
 class Checkpoint(Model):
@@ -300,6 +410,8 @@ class JobSpec(Model):
     all_reduce: AllReduce = AllReduce()
     server: Server = Server()
     parameter_server: ParameterServer = ParameterServer()
+    restart: Restart = Restart()
+    deadlines: Deadlines = Deadlines()
     cleanup: Cleanup = Cleanup()
     checkpoint: Checkpoint | None = None
     network: Network = Network()

@@ -22,8 +22,7 @@ from trireme.spec.model import FORMS, Backend, JobSpec, Model, TrainingJob
 TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
 NOT_SUPPORTED = frozenset({
-    "spec.mesh", "spec.elastic", "spec.restart", "spec.deadlines",
-    "spec.allReduce.compression", "spec.cleanup.ttlSecondsAfterFinished",
+    "spec.mesh", "spec.elastic", "spec.allReduce.compression",
 })  # fmt: skip
 """Agreed fields that later versions bring."""
 
@@ -132,6 +131,8 @@ _SAYINGS: dict[str, Callable[[ErrorDetails], str]] = {
     "missing": lambda e: "is required",
     "int_type": lambda e: f"must be a whole number, got {words.describe(e['input'])}",
     "string_type": lambda e: f"must be a string, got {words.describe(e['input'])}",
+    "list_type": lambda e: f"must be a list, got {words.describe(e['input'])}",
+    "too_long": lambda e: f"must have at most {e['ctx']['max_length']} entries, got {len(e['input'])}",
     "dict_type": lambda e: f"must be a mapping, got {words.describe(e['input'])}",
     "model_type": lambda e: f"must be a mapping, got {words.describe(e['input'])}",
     "greater_than_equal": lambda e: f"must be at least {e['ctx']['ge']}, got {words.describe(e['input'])}",
@@ -144,7 +145,7 @@ _SAYINGS: dict[str, Callable[[ErrorDetails], str]] = {
 
 
 def _in_plain_words(detail: ErrorDetails) -> FieldError:
-    path = ".".join(["spec", *(words.shown(str(step)) for step in detail["loc"])])
+    path = _path(detail["loc"])
     if path in NOT_SUPPORTED or (path == "spec.strategy" and detail["input"] in LATER_STRATEGIES):
         return FieldError(path, "not supported by this version")
     if detail["type"] == "extra_forbidden":
@@ -154,6 +155,10 @@ def _in_plain_words(detail: ErrorDetails) -> FieldError:
         return FieldError(path, words.one_of((member.value for member in kind), detail["input"]))
     say = _SAYINGS.get(detail["type"])
     return FieldError(path, say(detail) if say else detail["msg"])
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    return "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{words.shown(step)}" for step in loc)
 
 
 def _fields(loc: tuple[int | str, ...]) -> list[str]:

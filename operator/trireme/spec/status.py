@@ -22,7 +22,7 @@ class StatusModel(BaseModel):
 class Condition(StatusModel):
     """One fact about the job, true or not (metav1.Condition)."""
 
-    type: Annotated[str, Field(description="Scheduled, Running, Suspended, Succeeded or Failed.")]
+    type: Annotated[str, Field(description="Scheduled, Running, Restarting, Suspended, Succeeded or Failed.")]
     status: Annotated[str, Field(description="True, False or Unknown.")]
     reason: Annotated[str, Field(description="One CamelCase word, for programs.")]
     message: Annotated[str, Field(description="One line, for people.")] = ""
@@ -62,7 +62,7 @@ class Progress(StatusModel):
 
 
 class Failure(StatusModel):
-    """The first rank that failed."""
+    """The rank that failed first, the last time that one did."""
 
     role: Annotated[str, Field(description="Role of its pod: worker or server.")]
     index: Annotated[int, Field(description="Index of its pod within the role.")]
@@ -91,11 +91,19 @@ class JobStatus(StatusModel):
     selector: Annotated[str, Field(description="Label selector of the worker pods, for the scale subresource.")] = ""
     attempt: Annotated[int, Field(description="Which try of the job this is, from 0.")] = 0
     restarts: Annotated[int, Field(description="Tries that failed and were followed by another.")] = 0
+    restarts_spent: Annotated[
+        int,
+        Field(
+            description="Those of them that count against restart.limit: since the job last ran for "
+            "restart.resetAfterSeconds."
+        ),
+    ] = 0
     disruptions: Annotated[int, Field(description="Tries that an eviction, a preemption or a lost node ended.")] = 0
     suspensions: Annotated[int, Field(description="How often the job was suspended.")] = 0
     start_time: Annotated[
         datetime | None, Field(description="When all pods first ran; a suspension takes it back.")
     ] = None
+    active_seconds: Annotated[int, Field(description="How long it ran before it was last suspended.")] = 0
     completion_time: Annotated[datetime | None, Field(description="When the job succeeded or failed.")] = None
     progress: Progress | None = None
     failure: Failure | None = None

@@ -96,7 +96,9 @@ def test_workers_that_register_differently_are_told() -> None:
     with psgroup.group() as group:
         first, second = group.client(0), group.client(1)
         first.register("w", [10])
-        with pytest.raises(ParameterServerError, match=r"'w' is registered twice, and differently \(length: 10 and 11\)"):
+        with pytest.raises(
+            ParameterServerError, match=r"'w' is registered twice, and differently \(length: 10 and 11\)"
+        ):
             second.register("w", [11])
 
 

@@ -74,7 +74,7 @@ def test_the_whole_page() -> None:
         "Strategy:    AllReduce",
         "Workers:     0/2",
         "Progress:    45/100 (45%) loss 0.25",
-        "Attempt:     0, restarts 0",
+        "Attempt:     0, restarts 0, disruptions 0",
         "Submitted:   2026-01-01T12:00:00Z, 5m ago",
         "Started:     2026-01-01T12:01:00Z, 4m ago",
         "Finished:    2026-01-01T12:04:00Z, 60s ago",
@@ -106,7 +106,7 @@ def test_a_job_that_nobody_looked_at_yet() -> None:
         "Phase:       Pending",
         "Message:     no operator has looked at it yet",
         "Strategy:    AllReduce",
-        "Attempt:     0, restarts 0",
+        "Attempt:     0, restarts 0, disruptions 0",
         "Submitted:   2026-01-01T12:00:00Z, 5m ago",
     ]
 

@@ -20,6 +20,7 @@ from trireme.controller.jobs import Jobs
 from trireme.controller.journal import Journal
 from trireme.controller.launch import Launcher
 from trireme.controller.metrics import Metrics
+from trireme.controller.nodes import Nodes
 from trireme.controller.progress import Poller
 from trireme.controller.reconcile import Reconciler
 from trireme.lifecycle.pod import Pod
@@ -96,7 +97,10 @@ class Api:
         self.discoveries += api_version == VOLCANO
         return self.served.get(api_version, frozenset())
 
-    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str, grace_seconds: int | None
+    ) -> None:
+        assert grace_seconds is None
         self._ask("delete", resource, name)
         if (await self.get(resource, namespace, name))["metadata"]["uid"] != uid:
             raise ApiError("delete", 409, "Conflict", "another uid")
@@ -121,7 +125,8 @@ class Bench:
         journal = Journal(Metrics(process=False), self.events)
         effects = Effects(client, self.jobs, self.queue, launcher, journal, status_seconds=1)
         informer: Any = self.api
-        self.reconcile = Reconciler(self.jobs, lambda _: informer, effects, poller, b"k" * 32, now=lambda: NOW)
+        nodes = Nodes(client)
+        self.reconcile = Reconciler(self.jobs, lambda _: informer, effects, poller, nodes, b"k" * 32, now=lambda: NOW)
         self.jobs.put(self.api.put(TRAINING_JOBS, made))
         self.queue.add(KEY)
 

@@ -19,7 +19,7 @@ TERMINATED = Terminated(143, finished_at=NOW.timestamp())
 
 def step(status: JobStatus, *pods: Pod, suspend: bool = True, at: float = 0) -> Decision:
     """The plan that belongs to the status, as reconcile makes it."""
-    planned = plan(job(suspend=suspend), attempt=0, agent="abc", suspensions=status.suspensions)
+    planned = plan(job(suspend=suspend, restart={"limit": 0}), attempt=0, agent="abc", suspensions=status.suspensions)
     return decide(planned, observe(planned, pods), status, after(at))
 
 

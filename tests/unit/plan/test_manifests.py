@@ -47,6 +47,32 @@ OWNER = {
 LABELS = {"app.kubernetes.io/managed-by": "trireme", "trireme.dev/job": "digits"}
 
 
+TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+def tolerated(taint: str, seconds: int) -> dict[str, Any]:
+    return {"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
+
+
+EVERYTHING = {"operator": "Exists"}
+OTHER_EFFECT = {"key": TAINTS[0], "operator": "Exists", "effect": "NoSchedule"}
+OWN = {"key": TAINTS[1], "operator": "Exists", "tolerationSeconds": 900}
+
+
+@pytest.mark.parametrize(
+    ("said", "ours"),
+    [
+        pytest.param([], TAINTS, id="silent"),
+        pytest.param([EVERYTHING], (), id="everything-is-tolerated"),
+        pytest.param([OTHER_EFFECT], TAINTS, id="another-effect"),
+        pytest.param([OWN], TAINTS[:1], id="one-of-them"),
+    ],
+)
+def test_a_node_that_is_lost_is_left_unless_the_template_says_how(said: list[Any], ours: tuple[str, ...]) -> None:
+    made = pod(with_value(in_pod("tolerations", value=said), "spec", "restart", value={"nodeLostSeconds": 5}))
+    assert made["spec"]["tolerations"] == [*said, *(tolerated(taint, 5) for taint in ours)]
+
+
 def test_a_whole_pod() -> None:
     made = planned(attempt=2)
     assert manifests.pod(made, made.pods[1]) == {
@@ -94,7 +120,7 @@ def test_a_whole_pod() -> None:
                         {"name": "TRIREME_TOKEN_FILE", "value": "/var/run/secrets/trireme.dev/token"},
                         {"name": "TRIREME_JOIN_SECONDS", "value": "3600"},
                         {"name": "TRIREME_GRACE_SECONDS", "value": "25"},
-                        {"name": "TRIREME_RESTART_SCOPE", "value": "All"},
+                        {"name": "TRIREME_RESTART_SCOPE", "value": "Failed"},
                         {"name": "TRIREME_INDEPENDENT", "value": "0"},
                         {"name": "HOROVOD_GLOO_TIMEOUT_SECONDS", "value": "600"},
                         {"name": "TRIREME_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
@@ -112,6 +138,7 @@ def test_a_whole_pod() -> None:
                     ],
                 }
             ],
+            "tolerations": [tolerated(taint, 30) for taint in TAINTS],
             "volumes": [
                 {
                     "name": "trireme-agent",

@@ -78,6 +78,8 @@ SAME = {
     "another cleanup": lambda: planned(job("spec", "cleanup", value={"pods": "All"})),
     "a default that is spelt out": lambda: planned(job("spec", "allReduce", value={"backend": "Horovod"})),
     "another agent": lambda: planned(agent="fedcba9876543210"),
+    "another limit of restarts": lambda: planned(job("spec", "restart", value={"limit": 0})),
+    "other deadlines": lambda: planned(job("spec", "deadlines", value={"activeSeconds": 5})),
     "another generation": lambda: planned(job("metadata", "generation", value=9)),
 }
 
@@ -89,6 +91,8 @@ OTHER = {
     "backend": lambda: planned(job("spec", "allReduce", value={"backend": "Torch"})),
     "tuning": lambda: planned(job("spec", "allReduce", value={"timeoutSeconds": 5})),
     "job": lambda: planned(job("metadata", "uid", value="another")),
+    "scope of restarts": lambda: planned(job("spec", "restart", value={"scope": "All"})),
+    "hang": lambda: planned(job("spec", "deadlines", value={"hangSeconds": 5})),
 }
 
 
@@ -100,6 +104,11 @@ def test_the_digest_stays(make: Any) -> None:
 @pytest.mark.parametrize("make", OTHER.values(), ids=OTHER.keys())
 def test_the_digest_changes(make: Any) -> None:
     assert make().digest != planned().digest
+
+
+def test_a_queue_admits_each_attempt_anew() -> None:
+    queued = job("spec", "scheduling", value={"queue": "research"})
+    assert planned(queued).digest != planned(queued, attempt=1).digest
 
 
 def test_ten_thousand_pods_share_one_template_and_take_under_half_a_second() -> None:

@@ -173,10 +173,36 @@ BAD: dict[str, tuple[Any, list[str]]] = {
     ),
     "field like no other": (job("spec", "zzz", value=1), ["spec.zzz: unknown field"]),
     "fields of later versions": (
-        job("spec", value={**VALID["spec"], "elastic": {}, "cleanup": {"ttlSecondsAfterFinished": 5}}),
+        job("spec", value={**VALID["spec"], "elastic": {}, "mesh": {}}),
         [
-            "spec.cleanup.ttlSecondsAfterFinished: not supported by this version",
             "spec.elastic: not supported by this version",
+            "spec.mesh: not supported by this version",
+        ],
+    ),
+    "exit codes that cannot be": (
+        job("spec", "restart", value={"permanentExitCodes": [3, 0, "7", 256], "limit": -1, "scope": "Some"}),
+        [
+            "spec.restart.limit: must be at least 0, got -1",
+            "spec.restart.permanentExitCodes[1]: must be at least 1, got 0",
+            'spec.restart.permanentExitCodes[2]: must be a whole number, got the string "7"',
+            "spec.restart.permanentExitCodes[3]: must be at most 255, got 256",
+            'spec.restart.scope: must be Failed or All, got the string "Some"',
+        ],
+    ),
+    "one exit code is no list": (
+        job("spec", "restart", value={"permanentExitCodes": 3}),
+        ["spec.restart.permanentExitCodes: must be a list, got 3"],
+    ),
+    "more exit codes than anybody means": (
+        job("spec", "restart", value={"permanentExitCodes": [1] * 65}),
+        ["spec.restart.permanentExitCodes: must have at most 64 entries, got 65"],
+    ),
+    "no time at all": (
+        job("spec", "deadlines", value={"pendingSeconds": 0, "activeSeconds": 0, "hangSeconds": 0}),
+        [
+            "spec.deadlines.activeSeconds: must be at least 1, got 0",
+            "spec.deadlines.hangSeconds: must be at least 1, got 0",
+            "spec.deadlines.pendingSeconds: must be at least 1, got 0",
         ],
     ),
     "suspend as a word": (

@@ -32,16 +32,11 @@ def reason(status: JobStatus) -> str:
 
 def sentence(reason: str, observed: Observed) -> str:
     when = "Suspended before all pods ran" if reason == BEFORE_THE_START else "Suspended"
-    left = len(_ours(observed))
+    left = len(observed.ours)
     what = f"{count(left, 'pod')} still to go" if left else "set spec.suspend to false to run it"
     return f"{when}: {what}"
 
 
 def doomed(observed: Observed) -> tuple[Pod, ...]:
     """Every pod of the job, finished ones too: their successors need the names."""
-    return tuple(pod for pod in _ours(observed) if not pod.deleting)
-
-
-def _ours(observed: Observed) -> tuple[Pod, ...]:
-    pods = {pod.uid: pod for pod in (*observed.active, *observed.succeeded, *observed.failed, *observed.stale)}
-    return tuple(pods.values())
+    return tuple(pod for pod in observed.ours if not pod.deleting)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from trireme.contract import exits
 from trireme.pocket.kubelet.environment import Object
 
-REASON = "PocketUnsupported"
+REASON = exits.POD_UNSUPPORTED
 
 _VOLUMES = frozenset(
     {"configMap", "secret", "emptyDir", "downwardAPI", "projected", "hostPath", "persistentVolumeClaim"}
