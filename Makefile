@@ -50,6 +50,13 @@ test: lint verify $(SENTENCES) ## Everything that CI checks: lint, types, layers
 unit: $(READY) ## The unit tests alone (seconds)
 	@$(PYTEST) tests/unit
 
+SEED ?= $(shell date +%s)
+MINUTES ?= 10
+
+.PHONY: fuzz
+fuzz: $(READY) ## Misfortune of every kind for the parameter server, MINUTES=10 long; SEED repeats a run
+	@PYTHONPATH=operator:images/worker:tests $(BIN)/python tests/support/psfuzz.py $(SEED) $(MINUTES)
+
 .PHONY: chart-test
 chart-test: $(READY) ## The chart as Helm renders it; on a real cluster too when TRIREME_TEST_KUBECONFIG names one
 	@$(PYTEST) tests/chart

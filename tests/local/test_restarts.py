@@ -262,8 +262,8 @@ def test_a_lost_coordinator_ends_no_independent_member(job, members):
 def test_the_successor_of_a_worker_that_was_done_does_nothing(job):
     script = UNTIL_TOLD.replace("while", "[ $RANK = 1 ] && exit 0; while")
     first, second, server = job.start(shell(script), **MEMBERS)
-    second.wait_for("[1] ready 1 as worker")
     first.wait_for("[0] ready 1 as worker")
+    second.wait_for_agent("the ranks of this pod are done")
     second.process.send_signal(signal.SIGTERM)
     assert second.wait().code == exits.TERMINATED
     (successor,) = job.start(["false"], indices=[1], server_indices=[], life=1, **MEMBERS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -196,8 +195,11 @@ class CoordinatorService:
             await self._news(left)
 
     async def _news(self, seconds: float) -> None:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), seconds)
+        news = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({news}, timeout=seconds)
+        finally:
+            news.cancel()
 
     def _pass_time(self) -> None:
         now = self._clock()

@@ -180,7 +180,8 @@ def _finish(
         changes.insert(0, (conditions.SCHEDULED, True, "AllPodsPlaced"))
     said = say(status, plan.job.generation, now, kind, f"{kind}: {why}", *changes)
     said = said.model_copy(update={"completion_time": now})
-    return Decision(said, delete=deletions(leftovers(observed, plan.job.spec.cleanup.pods)))
+    gone = deletions(leftovers(observed, plan.job.spec.cleanup.pods))
+    return Decision(said, delete=gone, look_again_seconds=soonest(deadline.ttl_left(plan.job.spec, said, now)))
 
 
 def _seen(plan: Plan, observed: Observed, status: JobStatus) -> JobStatus:

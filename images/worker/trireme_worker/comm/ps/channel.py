@@ -18,7 +18,6 @@ from trireme_worker.comm.ps.errors import BadFrame, Lost, ParameterServerError, 
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.greeting import Caller
 
-
 log = logging.getLogger(__name__)
 
 
@@ -131,6 +130,8 @@ class Channel:
     def _take(self) -> None:
         header = self._wire.receive()
         exchange = self._open.get(header.request)
+        if exchange is None and header.kind is Kind.REFUSED:
+            raise Refused(_reason(header.code), self._wire.receive_bytes(header.meta).decode(errors="replace"))
         if exchange is None:
             raise BadFrame(f"an answer to request {header.request}, which was not made")
         meta = bytes(self._wire.receive_bytes(header.meta)) if header.meta else b""

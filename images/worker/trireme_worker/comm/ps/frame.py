@@ -1,7 +1,7 @@
 """The fixed header of every message, its limits and its checksum.
 
-A frame is a header of 56 bytes, `meta` bytes (small: JSON, text or packed indices) and `body` bytes (tensors, as they lie
-in memory, little-endian float32). The checksum covers the header; TCP's own covers the rest. The first four bytes
+A frame is a header of 56 bytes, `meta` bytes (small: JSON, text or packed indices) and `body` bytes (tensors, as they
+lie in memory, little-endian float32). The checksum covers the header; TCP's own covers the rest. The first four bytes
 (magic, version, kind) are the same in all versions, so that a peer of another version can be told so.
 """
 
@@ -17,7 +17,9 @@ from enum import IntEnum
 from trireme_worker.comm.ps.errors import BadFrame
 
 if sys.byteorder != "little":
-    raise ImportError("the parameter server's tensors travel as little-endian machines hold them; this one is big-endian")
+    raise ImportError(
+        "the parameter server's tensors travel as little-endian machines hold them; this one is big-endian"
+    )
 
 MAGIC = b"3R"
 VERSION = 1
@@ -63,6 +65,11 @@ ROWS = 1
 """Flag: meta holds row numbers (int64) of the range, body one row of values for each."""
 FILTERED = 2
 """Flag: body is a packed message of the table's filters."""
+RESUMES = 4
+"""Flag of a pull: the values after push `number` of this worker, if the server still has them; the answer's number says
+which push they are after."""
+RETAG = 8
+"""Flag of a snapshot without a body: the backup has the very same copy already."""
 
 
 @dataclass(frozen=True)

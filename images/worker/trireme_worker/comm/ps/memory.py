@@ -1,7 +1,7 @@
 """Where the elements of a table lie in the memory of a worker, as bytes that sockets read and write in place.
 
-A table is made of one tensor or several, one behind the other. Dense float32 tensors of the CPU are used as they are; all
-others (CUDA, half precision, strided) go through a staging buffer, pinned where there is a GPU.
+A table is made of one tensor or several, one behind the other. Dense float32 tensors of the CPU are used as they are;
+all others (CUDA, half precision, strided) go through a staging buffer, pinned where there is a GPU.
 """
 
 from __future__ import annotations

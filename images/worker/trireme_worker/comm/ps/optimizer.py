@@ -138,8 +138,8 @@ class DistributedOptimizer(torch.optim.Optimizer):
             chosen = function or functions.of_optimizer(optimizer, group)
             self._client.register(key, group["params"], function=chosen, filters=filters,
                                   consistency=consistency, nan=nan)  # fmt: skip
-            self._client.pull(key, group["params"])
             self._tables.append(_Group(self._client, key, group, backward_passes_per_step))
+        self._client.resume({table.key: table.parameters for table in self._tables})
         self._handles = [
             parameter.register_post_accumulate_grad_hook(self._hook(table, at))
             for table in self._tables

@@ -28,6 +28,6 @@ def rows(data: bytearray, count: int) -> Tensor:
     if len(data) % INDEX_BYTES:
         raise Refused(Reason.MALFORMED, f"{len(data)} bytes are not row numbers")
     found = torch.frombuffer(data, dtype=torch.int64) if data else torch.empty(0, dtype=torch.int64)
-    if len(found) and not (0 <= int(found.min()) and int(found.max()) < count):
+    if len(found) and not (int(found.min()) >= 0 and int(found.max()) < count):
         raise Refused(Reason.MALFORMED, f"row numbers from {int(found.min())} to {int(found.max())}, there are {count}")
     return found

@@ -1,7 +1,7 @@
 """Bytes between two processes: sockets with their options, whole frames, no copies.
 
-A wire blocks. The kernel's own time limits (SO_RCVTIMEO, SO_SNDTIMEO) drop a peer that says nothing, or does not listen,
-without a poll before every call.
+A wire blocks. The kernel's own time limits (SO_RCVTIMEO, SO_SNDTIMEO) drop a peer that says nothing, or does not
+listen, without a poll before every call.
 """
 
 from __future__ import annotations
