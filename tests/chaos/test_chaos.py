@@ -63,7 +63,7 @@ async def outlives(kind: str, names: tuple[str, ...], seed: int, folder: Path) -
 
 
 async def strike(field: Arena, kind: str, names: tuple[str, ...], rng: random.Random) -> Counts:
-    """One misfortune after the other, each when the training has recovered from the last; returns what they count as."""
+    """One misfortune after the other, each when the last one is overcome; returns what they count as."""
     restarts = disruptions = 0
     await field.until(lambda status: status.get("phase") == "Running")
     await field.stepping(0, RANKS)

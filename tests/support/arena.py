@@ -20,7 +20,7 @@ from trireme.pocket.cluster import PocketCluster
 from trireme.pocket.kubelet.kubelet import Kubelet
 
 ROOT = Path(__file__).parents[2]
-TRAINER = ROOT / "tests/chaos/trainer.py"
+TRAINER = ROOT / "benchmarks/support/noted.py"
 NAMESPACE = "default"
 EPOCHS = 14
 STEP_SECONDS = 0.02
@@ -64,8 +64,10 @@ class Arena:
 
     def notes(self) -> list[Note]:
         text = self.notes_path.read_text() if self.notes_path.exists() else ""
-        lines = [line.split() for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        return [Note(int(rank), int(generation), int(step), float(at)) for rank, generation, step, at in lines]
+        lines = [
+            line.split() for line in text.splitlines(keepends=True) if line.startswith("step") and line[-1] == "\n"
+        ]
+        return [Note(int(rank), int(generation), int(step), float(at)) for _, rank, generation, step, at in lines]
 
     async def submit(self, kind: str) -> None:
         made = job(kind, self.folder)
@@ -112,6 +114,7 @@ class Arena:
         """Another node of one GPU, on which pods of the others can be found."""
         first = self.cluster.kubelet
         name = f"pocket-{len(self.nodes) + 1}"
+        (self.folder / name).mkdir()
         kubelet = Kubelet(self.client, self.folder / name, name=name, gpus=1, addresses=first.addresses)
         await kubelet.start()
         self.nodes[name] = kubelet
