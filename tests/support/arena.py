@@ -77,6 +77,10 @@ class Arena:
     async def pod(self, role: str, index: int) -> Object:
         return await self.client.get(PODS, NAMESPACE, f"{self.job}-{role}-{index}")
 
+    async def pods(self) -> set[str]:
+        """Their UIDs."""
+        return {pod["metadata"]["uid"] for pod in (await self.client.list(PODS, NAMESPACE))[0]}
+
     async def uid(self, role: str, index: int) -> str:
         return str((await self.pod(role, index))["metadata"]["uid"])
 
@@ -138,8 +142,12 @@ async def arena(folder: Path) -> AsyncIterator[Arena]:
 
 
 def job(kind: str, folder: Path) -> Object:
-    """The example of that kind, paced; checkpoints in the folder. `kind`: horovod, torch or ps."""
-    example = {"ps": "digits-ps", "horovod": "digits-horovod", "torch": "digits-torch"}[kind]
+    """The example of that kind, paced; checkpoints in the folder. `kind`: horovod, torch or ps.
+
+    Of the parameter server's rules Sync: the others wait for a worker that is replaced, as they do in an allreduce, so
+    that all are still there when the next misfortune comes.
+    """
+    example = {"ps": "digits-ps-sync", "horovod": "digits-horovod", "torch": "digits-torch"}[kind]
     made: Object = yaml.safe_load((ROOT / f"manifests/examples/{example}.yaml").read_text(encoding="utf-8"))
     spec, worker = made["spec"], made["spec"]["worker"]
     worker |= {"replicas": 2, "processesPerReplica": 1}

@@ -75,7 +75,7 @@ async def lose_node(arena: Arena, rng: random.Random) -> None:
 
 async def cut_network(arena: Arena, rng: random.Random) -> None:
     """Between the two workers, or a worker and a server; new connections are cut as well for a second."""
-    others = [("worker", 1), *([("server", 0), ("server", 1)] if arena.job == "digits-ps" else [])]
+    others = [("worker", 1), *([("server", 0), ("server", 1)] if arena.job == "digits-ps-sync" else [])]
     one, other = await arena.uid("worker", 0), await arena.uid(*rng.choice(others))
     end = time.monotonic() + CUT_SECONDS
     while time.monotonic() < end:
