@@ -15,8 +15,8 @@ from support.misfortunes import OF
 SEED = 1
 SHORT = {
     "horovod": ("rank and operator killed", "memory full", "coordinator killed"),
-    "torch": ("pod killed", "network cut", "rank stopped", "pod deleted"),
-    "ps": ("network cut", "rank killed", "node lost", "server killed"),
+    "torch": ("pod deleted", "pod killed", "network cut", "rank stopped"),
+    "ps": ("node lost", "network cut", "rank killed", "server killed"),
 }
 
 
