@@ -57,6 +57,10 @@ MINUTES ?= 10
 fuzz: $(READY) ## Misfortune of every kind for the parameter server, MINUTES=10 long; SEED repeats a run
 	@PYTHONPATH=operator:images/worker:tests $(BIN)/python tests/support/psfuzz.py $(SEED) $(MINUTES)
 
+.PHONY: chaos
+chaos: $(READY) ## Trainings under seeded misfortunes, for TRIREME_CHAOS_MINUTES (10) from TRIREME_CHAOS_SEED on
+	@$(BIN)/python tests/chaos/long.py
+
 .PHONY: chart-test
 chart-test: $(READY) ## The chart as Helm renders it; on a real cluster too when TRIREME_TEST_KUBECONFIG names one
 	@$(PYTEST) tests/chart

@@ -189,6 +189,8 @@ class Coordinator:
             self._seats.setdefault((role, index), Seat(unknown, now, gone=True))
         self._number = number
         self._form(now)
+        new = [who for who, seat in self._seats.items() if not seat.gone and seat.join.generation < number]
+        self._pace.returning(rank for who in new for rank in self._ranks_of(who))
 
     def _form(self, now: float) -> None:
         self._seat_ranks()
