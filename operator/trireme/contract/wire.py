@@ -216,7 +216,7 @@ class Serving:
     address: str
     port: int
     socket: str = ""
-    """Its AF_UNIX socket: a path, or `@name` in Linux's abstract namespace (of the pod's network); empty: it has none."""
+    """Its AF_UNIX socket: a path, or `@name` in the abstract namespace of the pod's network; empty: it has none."""
     view: int = 0
     """The highest view that it has seen: a new coordinator counts on from there."""
 
