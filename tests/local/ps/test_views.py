@@ -76,6 +76,23 @@ def test_without_a_backup_the_last_checkpoint_counts(tmp_path: Path, caplog: pyt
     assert "went back from push 3 to 2" in caplog.text
 
 
+def test_pulls_do_not_wait_for_pushes_that_were_lost(tmp_path: Path) -> None:
+    out = torch.empty(LENGTH)
+    with psgroup.group(servers=1, workers=1, checkpoints=tmp_path) as group:
+        client = pushed(group.client(0), 2)
+        client.checkpoint()
+        client.wait(client.push("w", torch.ones(LENGTH)))
+        group.kill(0)
+        group.serve(0)
+        assert counted(client) == [2]
+        client.wait(client.push("w", torch.ones(LENGTH)))
+        group.kill(0)
+        timestamps = [client.push("w", torch.ones(LENGTH)), client.start_pull("w", out)]
+        group.serve(0)
+        assert [client.wait(timestamp, 30) for timestamp in timestamps] == [True, True]
+        assert (out.min(), out.max(), client.pushes("w")) == (3, 3, 3)
+
+
 def test_a_whole_new_group_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
     with psgroup.group(servers=2, workers=1, checkpoints=tmp_path) as group:
         pushed(group.client(0), 2).checkpoint()

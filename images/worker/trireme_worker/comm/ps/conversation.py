@@ -18,7 +18,7 @@ from trireme_worker.comm.ps import copies, filters, frame, memory, partition, ro
 from trireme_worker.comm.ps.chain import Told
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.copies import Copy
-from trireme_worker.comm.ps.errors import MOVING, BadFrame, Lost, ParameterServerError, Reason, Refused
+from trireme_worker.comm.ps.errors import EMPTY, MOVING, BadFrame, Lost, ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.filters import Pipeline
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.functions import Update
@@ -219,9 +219,9 @@ class Conversation:
         rows = tensors.rows(data, len(slot.range) // slot.table.row) if header.flags & frame.ROWS else None
         with slot.lock:
             if slot.status is Status.PRIMARY:
-                last = slot.join(self.caller.index)
-                if header.flags & frame.SETTLED and slot.values is not None and last < header.number:
-                    raise Refused(Reason.GAP, f"push {header.number} was lost", last)
+                header = _possible(header, slot.join(self.caller.index))
+                if slot.values is None and header.number:
+                    raise Refused(Reason.NOT_READY, EMPTY)
             self._server.act(slot, slot.pull(self._asked(header, True, rows), self._shard.rule_of(slot.table)))
 
     def _clock(self, header: Header) -> None:
@@ -360,6 +360,22 @@ class Conversation:
             part = buffer[: min(self._left, len(buffer))]
             self._wire.receive_into([part])
             self._left -= len(part)
+
+
+def _possible(header: Header, last: int) -> Header:
+    """A pull that does not wait for what will not come. `last`: the worker's last push; the next may be under way.
+
+    Raises Refused when the worker must number it anew: this server was restored, and had more pushes before.
+    """
+    if header.number <= last:
+        return header
+    if header.flags & frame.RESUMES:
+        return header._replace(number=last)
+    if header.flags & frame.SETTLED:
+        raise Refused(Reason.GAP, f"push {header.number} was lost", last)
+    if header.number > last + 1:
+        raise Refused(Reason.NOT_READY, "the push before it gets another number")
+    return header
 
 
 def _giver(slot: Slot, values: Tensor) -> Callable[[], None]:

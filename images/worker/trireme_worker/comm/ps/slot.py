@@ -171,7 +171,7 @@ class Slot:
             return self._refuse(asked, Reason.NOT_READY, EMPTY if self.status is Status.PRIMARY else MOVING)
         verdict = self.clock.admit(asked.worker, asked.number)
         if verdict is Verdict.GAP:
-            return self._gap(asked)
+            return self._refuse(asked, Reason.GAP, "a push is missing", self.clock.get(asked.worker))
         if verdict is Verdict.DUPLICATE:
             return self._when_committed(asked, rule)
         if aggregate is not None and asked.worker in aggregate.asked:
@@ -384,14 +384,6 @@ class Slot:
             return Answer(asked, self.lend(), number=last)
         assert self.values is not None
         return Answer(asked, self.values.view(-1, self.table.row).index_select(0, asked.rows))
-
-    def _gap(self, asked: Asked) -> Effects:
-        """The worker numbers its push anew, and then its pulls: they wait for a push that will not come."""
-        last, answers = self.clock.get(asked.worker), []
-        for pull in [pull for pull in self._pulls if pull.worker == asked.worker and pull.number > last]:
-            self._pulls.remove(pull)
-            answers.append(Answer(pull, refused=Reason.NOT_READY, text="pull again"))
-        return Effects([*self._refuse(asked, Reason.GAP, "a push is missing", last).answers, *answers])
 
     def _refuse(self, asked: Asked, reason: Reason, text: str, number: int = 0) -> Effects:
         if self.filling(asked.number):
