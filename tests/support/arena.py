@@ -22,7 +22,6 @@ from trireme.pocket.kubelet.kubelet import Kubelet
 ROOT = Path(__file__).parents[2]
 TRAINER = ROOT / "benchmarks/support/noted.py"
 NAMESPACE = "default"
-EPOCHS = 14
 STEP_SECONDS = 0.02
 HANG_SECONDS = 6
 NODES = 3
@@ -69,8 +68,8 @@ class Arena:
         ]
         return [Note(int(rank), int(generation), int(step), float(at)) for _, rank, generation, step, at in lines]
 
-    async def submit(self, kind: str) -> None:
-        made = job(kind, self.folder)
+    async def submit(self, kind: str, epochs: int) -> None:
+        made = job(kind, epochs, self.folder)
         self.job = made["metadata"]["name"]
         await self.client.create(TRAINING_JOBS, NAMESPACE, made)
 
@@ -141,7 +140,7 @@ async def arena(folder: Path) -> AsyncIterator[Arena]:
                     (folder / name).rmdir()  # nothing of its pods is left in it
 
 
-def job(kind: str, folder: Path) -> Object:
+def job(kind: str, epochs: int, folder: Path) -> Object:
     """The example of that kind, paced; checkpoints in the folder. `kind`: horovod, torch or ps.
 
     Of the parameter server's rules Sync: the others wait for a worker that is replaced, as they do in an allreduce, so
@@ -153,7 +152,7 @@ def job(kind: str, folder: Path) -> Object:
     worker |= {"replicas": 2, "processesPerReplica": 1}
     (container,) = worker["template"]["spec"]["containers"]
     container["command"] = [
-        "python3", str(TRAINER), kind, str(EPOCHS), str(STEP_SECONDS), str(folder / "notes"),
+        "python3", str(TRAINER), kind, str(epochs), str(STEP_SECONDS), str(folder / "notes"),
     ]  # fmt: skip
     container["resources"]["limits"] = {"memory": "900Mi", "nvidia.com/gpu": 1}
     spec["restart"] = {"limit": 50, "backoffSeconds": 0}

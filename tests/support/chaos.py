@@ -15,6 +15,9 @@ from support.misfortunes import OF
 
 RANKS = 2
 RUN_SECONDS = 300
+FEWEST_EPOCHS = 6
+EPOCHS_EACH = 2
+"""An epoch takes a second at least: the training must not end before the last misfortune."""
 LONGEST_PAUSE_SECONDS = 1.5
 """From the recovery of one misfortune to the next."""
 TARGET = 0.95
@@ -27,7 +30,7 @@ async def outlives(kind: str, names: Sequence[str], seed: int, folder: Path) -> 
     told = f"seed {seed}: {kind}: {', '.join(names)}"
     print(told, flush=True)
     async with asyncio.timeout(RUN_SECONDS), arena(folder) as field:
-        await field.submit(kind)
+        await field.submit(kind, FEWEST_EPOCHS + EPOCHS_EACH * len(names))
         counted = await strike(field, kind, names, random.Random(seed))
         done = await field.until(lambda status: "completionTime" in status)
         notes = field.notes()
