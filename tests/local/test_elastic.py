@@ -120,16 +120,55 @@ def needs_horovod():
     pytest.importorskip("horovod")
 
 
+def processes(lines: list[str]) -> list[str]:
+    return [line.rpartition(" is ")[0] for line in lines]
+
+
+def ranks(lines: list[str]) -> list[int]:
+    return [int(line.rpartition(" is ")[2]) for line in lines]
+
+
 @pytest.mark.usefixtures("needs_horovod")
-def test_horovod_processes_go_on_when_one_of_three_is_killed(job):
+@pytest.mark.parametrize("victim", [pytest.param(1, id="a worker"), pytest.param(0, id="the coordinator's")])
+def test_horovod_processes_go_on_when_one_of_three_is_killed(job, victim):
     pods = horovod(job, 0, 1, 2, wanted=3)
     before = become(pods, 3)
-    os.kill(job.rank(0), signal.SIGKILL)
-    assert pods.pop(0).wait().code == 137
+    os.kill(job.rank(victim), signal.SIGKILL)
+    assert pods.pop(victim).wait().code == 137
+    del before[victim]
+    if victim == 0:
+        (successor,) = horovod(job, 0, life=1, wanted=3)
+    else:
+        smaller = become(pods, 2)
+        assert (processes(smaller), ranks(smaller)) == (processes(before), [0, 1])
+        (successor,) = horovod(job, victim, life=1, wanted=3)
+    again = become([*pods, successor], 3)
+    assert (processes(again[:2]), ranks(again)) == (processes(before), [0, 1, 2])
+    ended = finish(job, *pods, successor)
+    assert [code for code, _ in ended] == [0, 0, 0]
+    assert len({line.rpartition(" has done ")[2] for _, lines in ended for line in lines}) == 1
+
+
+@pytest.mark.usefixtures("needs_horovod")
+def test_horovod_processes_go_on_when_a_pod_leaves(job):
+    pods = horovod(job, 0, 1, 2, wanted=3)
+    before = become(pods, 3)
+    leaver = pods.pop()
+    leaver.process.send_signal(signal.SIGTERM)
+    leaver.wait()
     after = become(pods, 2)
-    assert [line.rpartition(" is ")[0] for line in after] == [line.rpartition(" is ")[0] for line in before[1:]]
-    assert sorted(line[-1] for line in after) == ["0", "1"]
-    pods += horovod(job, 0, life=1)
-    assert become(pods, 3)[2].endswith("is 2")
-    codes, output = zip(*finish(job, *pods), strict=True)
-    assert codes == (0, 0, 0)
+    assert (processes(after), ranks(after)) == (processes(before[:2]), [0, 1])
+    assert [code for code, _ in finish(job, *pods)] == [0, 0]
+
+
+@pytest.mark.usefixtures("needs_horovod")
+def test_an_unwatched_state_takes_newcomers_after_a_failure_only(job):
+    script = HOROVOD.replace("trireme_worker.elastic.watch(state)\n", "")
+    pods = horovod(job, 0, 1, script=script)
+    become(pods, 2)
+    (newcomer,) = horovod(job, 2, script=script)
+    newcomer.wait_for_agent("waiting for the next generation")
+    os.kill(job.rank(1), signal.SIGKILL)
+    assert pods.pop(1).wait().code == 137
+    assert ranks(become([*pods, newcomer], 2)) == [0, 1]
+    assert [code for code, _ in finish(job, *pods, newcomer)] == [0, 0]

@@ -66,13 +66,9 @@ def _ask(url: str, key: str, known: int) -> int:
     from http.client import HTTPConnection, HTTPException
 
     address = urlsplit(url)
-    connection = HTTPConnection(
-        address.hostname or "", address.port, timeout=wire.JOIN_POLL_SECONDS + ANSWER_SECONDS
-    )
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=wire.JOIN_POLL_SECONDS + ANSWER_SECONDS)
     try:
-        connection.request(
-            "GET", f"{wire.MEMBERSHIP_PATH}?after={known}", headers={"Authorization": wire.bearer(key)}
-        )
+        connection.request("GET", f"{wire.MEMBERSHIP_PATH}?after={known}", headers={"Authorization": wire.bearer(key)})
         response = connection.getresponse()
         body = response.read(wire.HEADER_MAX)
     except HTTPException as error:

@@ -89,7 +89,6 @@ class LocalService:
         except Lost as error:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
 
-
     async def _membership(self, request: Request) -> Response:
         after = request.after()
         number = after
