@@ -45,6 +45,11 @@ class Pod:
         assert self.process.stdout is not None
         self._read(self.process.stdout, line)
 
+    def wait_for_output(self, part: str) -> str:
+        """The same, up to the first line that contains `part`."""
+        assert self.process.stdout is not None
+        return self._read(self.process.stdout, part, exact=False)
+
     def wait_for_agent(self, part: str) -> str:
         """The same for the agent's own lines, on stderr: the first one that contains `part`."""
         assert self.process.stderr is not None
@@ -89,6 +94,8 @@ class Job:
         restart_scope: str = environ.SCOPE_ALL,
         independent: int = 0,
         hang_seconds: int = 0,
+        min_replicas: int = 0,
+        max_replicas: int = 0,
         patience: str = "Patience()",
         **variables: str,
     ) -> list[Pod]:
@@ -103,14 +110,14 @@ class Job:
             token_file = self.folder / f"token-{role}-{index}"
             token_file.write_text(token)
             serves = role == "server"
-            address = index + 1 + serves * replicas
+            address = index + 1 + serves * max(replicas, max_replicas)
             env = PodEnvironment(
                 job=self.name, namespace="default", role=role, index=index, slots=0 if serves else slots,
                 shards=int(serves or colocated), replicas=replicas, servers=servers, attempt=life, backend="Horovod",
                 coordinator="{}:{}".format(*self.coordinator), token_file=str(token_file), join_seconds=join_seconds,
                 grace_seconds=grace_seconds, restart_scope=restart_scope, independent=independent,
                 hang_seconds=hang_seconds, pod_ip=f"{self.network}.{address}", pod_uid=f"uid-{role}-{index}-{life}",
-                node_name="node",
+                node_name="node", min_replicas=min_replicas, max_replicas=max_replicas,
             )  # fmt: skip
             started.append(self._start(command, env, patience, variables))
         self.pods += started

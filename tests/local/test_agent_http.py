@@ -17,6 +17,7 @@ from trireme_worker import client as client_module
 from trireme_worker.client import Client, Unreachable
 from trireme_worker.link import Link, Lost
 from trireme_worker.local import LocalService
+from trireme_worker.regroup import Regroup
 from trireme_worker.membership import Terms
 from trireme_worker.rendezvous import Rendezvous
 from trireme_worker.server import Refused, Request, Response, Server
@@ -293,7 +294,7 @@ async def test_an_address_that_takes_no_connection_is_given_up_soon(monkeypatch)
 
 async def test_reports_need_the_pods_key():
     reports: list[wire.Report] = []
-    service = LocalService(1, reports.append, no_views)
+    service = LocalService(1, reports.append, no_views, Regroup(1, lambda: None))
     await service.start()
     report = wire.Report(0, wire.Progress(3))
     stranger, own = (Client(HOST, service.port, key) for key in ("wrong", service.key))

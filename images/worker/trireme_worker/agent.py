@@ -8,6 +8,7 @@ a generation: a rank's failure is reported, and the answer says whose failure it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -28,7 +29,7 @@ from trireme_worker.link import Link, Lost
 from trireme_worker.local import LocalService
 from trireme_worker.localranks import LocalRanks, Pod
 from trireme_worker.member import Member, NoGeneration
-from trireme_worker.membership import Terms
+from trireme_worker.membership import GROW_SECONDS, Limits, Terms
 from trireme_worker.output import Output
 from trireme_worker.processes import CannotStart, check
 from trireme_worker.rendezvous import Rendezvous
@@ -44,6 +45,11 @@ CANCEL_SECONDS = 0.1
 PARTING_SECONDS = 1.0
 """For the other pods to hear of a failure from a coordinator that goes; who does not is told by its successor."""
 
+ASK_SECONDS = 10.0
+"""For Horovod to notice that a peer is gone: a second where the process died, never where its node did."""
+COMMIT_SECONDS = 300.0
+"""Between two commits of an elastic state, at most: so long a change of the membership waits for one."""
+
 T = TypeVar("T")
 
 
@@ -57,6 +63,8 @@ class Patience:
     successor_seconds: float = 300.0
     """The same where lost pods are replaced: another worker 0 may have to be made, on another node. A pod that is cut
     off from all others gives up no sooner."""
+    grow_seconds: float = GROW_SECONDS
+    """A generation of an elastic job lives at least so long before newcomers end it."""
 
 
 PATIENCE = Patience()
@@ -67,6 +75,8 @@ class _Again:
     """The pod joins the next generation."""
 
     grace_seconds: float
+    well: bool = False
+    """Nobody has failed: the membership changes."""
 
 
 class _ToldToStop(Exception):
@@ -106,13 +116,15 @@ class Agent:
         self._member = Member(env, self._link, self._lost_seconds)
         self._news = asyncio.Event()
         self._ranks = LocalRanks(pod, self._news.set)
-        self._local = LocalService(env.slots + env.shards, self._ranks.reported, self._view)
+        self._local = LocalService(env.slots + env.shards, self._ranks.reported, self._view, self._ranks.regroup)
         self._service: CoordinatorService | None = None
         if (env.role, env.index) == (names.ROLE_WORKER, 0):
             self._service = CoordinatorService(self._terms(), token, shards=int(base.get(environ.PS_SERVERS, 0)))
         self._generation = 0
         self._waiting = False
         """For the other pods, which the coordinator knows and the log says."""
+        self._since = 0
+        """The first generation whose processes still run; 0: none do."""
         self._stands: dict[int, Stand] = {}
         self._told_to_stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -135,6 +147,9 @@ class Agent:
         return Terms(
             env.replicas, env.join_seconds, env.servers, self._restarts, self._independent, env.attempt,
             env.hang_seconds, self._patience.silence_seconds,
+            limits=Limits(env.min_replicas, env.max_replicas, grow_seconds=self._patience.grow_seconds)
+            if env.max_replicas
+            else None,
         )  # fmt: skip
 
     async def _live(self) -> Termination:
@@ -146,7 +161,7 @@ class Agent:
                 ended = await self._unless_stopped(self._attend())
                 if isinstance(ended, Termination):
                     return ended
-                await self._unless_stopped(self._ranks.stop(ended.grace_seconds))
+                await self._unless_stopped(self._halt(ended))
         except CannotStart as error:
             return self._failed(error.code, str(error))
         except NoGeneration as error:
@@ -175,8 +190,12 @@ class Agent:
     async def _join(self) -> Joined:
         say = self._pod.output.say
         with network.reserve_port() as holder:
+            done = bool(self._since) and self._ranks.state() is State.DONE
             return await self._member.join(
-                holder.getsockname()[1], lambda missing: say(f"waiting for {', '.join(missing)}")
+                holder.getsockname()[1],
+                self._since,
+                lambda missing: say(f"waiting for {', '.join(missing)}" if missing else "waiting for the others"),
+                done=done,
             )
 
     def _start(self, joined: Joined) -> None:
@@ -185,7 +204,46 @@ class Agent:
         if self._local.rendezvous is not None:
             self._local.rendezvous.close()
         self._local.rendezvous = Rendezvous(self._link, self._generation, self._lost_seconds)
-        self._ranks.start(joined.generation, self._local, done=joined.done)
+        if self._since and not joined.done:
+            self._ranks.go_on(joined.generation)
+        elif not self._since:
+            self._since = 0 if joined.done else self._generation
+            self._ranks.start(joined.generation, self._local, done=joined.done)
+
+    async def _halt(self, again: _Again) -> None:
+        """Stops the processes, unless they can go on with the next generation."""
+        touch = asyncio.ensure_future(self._keep_in_touch())
+        try:
+            if not await self._regrouped(again):
+                await self._ranks.stop(again.grace_seconds)
+                self._since = 0
+        finally:
+            touch.cancel()
+            await asyncio.gather(touch, return_exceptions=True)
+
+    async def _regrouped(self, again: _Again) -> bool:
+        """Whether all processes of the pod ask for their next place, or have ended well."""
+        regroup, store = self._ranks.regroup, self._local.rendezvous
+        connected = store is not None and store.connected >= self._env.slots
+        if not (regroup.elastic and self._ranks.whole and connected):
+            return False
+        if again.well:
+            regroup.announce(self._generation)
+        end = time.monotonic() + (COMMIT_SECONDS if again.well else ASK_SECONDS)
+        while not regroup.all_ask and (left := end - time.monotonic()) > 0:
+            if self._ranks.state() is not State.RUNNING:
+                break
+            self._news.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._news.wait(), left)
+        return (regroup.all_ask and self._ranks.whole) or self._ranks.state() is State.DONE
+
+    async def _keep_in_touch(self) -> None:
+        """The next generation waits for a pod that takes its time, as long as it is heard of."""
+        while self._env.max_replicas:
+            await asyncio.sleep(wire.BEAT_SECONDS)
+            with contextlib.suppress(Lost, Refused):
+                await self._member.beat(State.RUNNING, {}, None, {})
 
     async def _attend(self) -> Termination | _Again:
         """Beats until the orders are to finish, to stop or to join again."""
@@ -217,7 +275,9 @@ class Agent:
         """None when there is something new to say before the coordinator has answered."""
         self._news.clear()
         state, moved, stands = self._ranks.state(), self._ranks.moved(), self._stands
-        orders = await self._until_news(self._member.beat(state, moved, self._ranks.failure(), stands))
+        regroup = self._ranks.regroup
+        said = self._member.beat(state, moved, self._ranks.failure(), stands, rigid=regroup.rigid, asks=regroup.asks)
+        orders = await self._until_news(said)
         if orders is not None:
             self._ranks.told(moved)
             self._stands = {}
@@ -237,9 +297,12 @@ class Agent:
 
     def _again(self, cause: Failure | None) -> _Again:
         """Processes of a pod that was told to stop may save with their peers for as long as its grace lasts."""
-        who = f"{wire.pod_label(cause)}: {cause.message}" if cause is not None else "another pod failed"
+        if cause is None:
+            self._pod.output.say(f"generation {self._generation} has ended: the membership changes")
+            return _Again(self._env.grace_seconds, well=True)
+        who = f"{wire.pod_label(cause)}: {cause.message}"
         self._pod.output.say(f"generation {self._generation} has ended: {who}")
-        told = cause is not None and cause.rank is None and cause.exit_code == exits.TERMINATED
+        told = cause.rank is None and cause.exit_code == exits.TERMINATED
         return _Again(self._env.grace_seconds if told else self._quickly())
 
     def _quickly(self) -> float:
@@ -294,6 +357,7 @@ class Agent:
         """The processes hear it in the same moment; everything else follows."""
         if not self._told_to_stop.done():
             self._ranks.ending(number)
+            self._ranks.regroup.close()
             self._told_to_stop.set_result(number)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:

@@ -2,7 +2,8 @@
 
 Forming -> Running -> Done. A generation that ends by a failure is followed by the next one, Running -> Forming, or,
 where all pods restart, by nothing: Running -> Failed. Forming -> Failed when pods are missing for too long. Independent
-members (parameter server) come and go while the generation runs (docs/adr/0013).
+members (parameter server) come and go while the generation runs (docs/adr/0013). An elastic job's generation also ends,
+without a failure, when members leave or newcomers have waited for long enough (docs/adr/0017).
 
 Every method takes `now`: Unix time by a clock that never goes back. The wire's service (service.py) is its only caller;
 what it decides is read from `joined`, `orders` and `report`, and has changed when `revision` has.
@@ -31,8 +32,12 @@ from trireme.contract.wire import (
 
 from trireme_worker import hang, membership, verdict
 from trireme_worker.hang import Culprit, Inquiry
-from trireme_worker.membership import Seat, Terms, Who
+from trireme_worker.membership import Gathering, Seat, Terms, Who
 from trireme_worker.pace import Pace
+
+
+NEXT_GENERATION = "the next generation"
+"""What a newcomer to a running job waits for, in the place of a missing pod's name."""
 
 
 class NotAMember(ValueError):
@@ -56,6 +61,14 @@ class Coordinator:
         """Of the present generation, until their root is known."""
         self._reported = 0.0
         """When the first of them came."""
+        self._newcomers: dict[Who, Seat] = {}
+        """Of an elastic job: they wait for the next generation."""
+        self._wanted, self._settle = terms.replicas, terms.limits.first_settle_seconds if terms.limits else 0.0
+        self._news_at = now
+        """When somebody new joined last."""
+        self._formed_at = now
+        self._asked_at: float | None = None
+        """When the first member said that its processes had lost a peer, though no failure is known."""
         self._inquiry: Inquiry | None = None
         self._pace = Pace()
         self.phase = Phase.FORMING
@@ -75,7 +88,7 @@ class Coordinator:
             self._join_forming(who, join, now)
         elif self.phase is Phase.RUNNING:
             self._join_running(who, join, now)
-        elif self.phase is Phase.DONE and self._seats[who].join.incarnation != join.incarnation:
+        elif self.phase is Phase.DONE and (who not in self._seats or not self._seats[who].holds(join.incarnation)):
             self._seats[who] = Seat(join, now, done=True)
 
     def joined(self, join: Join) -> Joined:
@@ -86,18 +99,20 @@ class Coordinator:
             return Joined(missing=self._missing_names())
         if self.phase is Phase.FAILED:
             return Joined(None, self._missing_names(), _brief(self.failure))
+        if self._waits(join):
+            return Joined(missing=(NEXT_GENERATION,))
         return Joined(self.generation, done=self._seats[join.role, join.index].done)
 
     def awaits(self, join: Join) -> bool:
         """Whether a joining member has still to wait for what it is to hear."""
-        return self.phase is Phase.FORMING and join.incarnation not in self._retired
+        return (self.phase is Phase.FORMING or self._waits(join)) and join.incarnation not in self._retired
 
     def beat(self, beat: Beat, now: float) -> None:
         """Raises NotAMember when another pod holds the place, or the generation is none of the sender's."""
         who = beat.role, beat.index
         seat = self._seats.get(who)
         if self.phase is Phase.FORMING:
-            self._beat_forming(who, beat)
+            self._beat_forming(who, beat, now)
         elif beat.incarnation not in self._retired:
             if seat is None or seat.join.incarnation != beat.incarnation:
                 raise NotAMember(f"{names.pod_label(*who)} has not joined")
@@ -126,12 +141,15 @@ class Coordinator:
         if self.phase is Phase.FORMING:
             for who in self._silent(now, self._terms.silence_seconds):
                 del self._seats[who]
-            if now >= self._deadline:
+            if membership.enough(self._terms, self._gathering(now)):
+                self._form_next(now)
+            elif now >= self._deadline:
                 self._never_formed(now)
         elif self.phase is Phase.RUNNING:
             self._find_lost(now)
             self._judge(now)
             self._find_hung(now)
+            self._make_room(now)
 
     def deserted(self, now: float, but: Who) -> bool:
         """Whether every member except `but` has had its last orders or has fallen silent: the coordinator may go."""
@@ -156,15 +174,69 @@ class Coordinator:
 
     def _join_forming(self, who: Who, join: Join, now: float) -> None:
         self._number = max(self._number, join.generation)
-        self._seats[who] = Seat(join, now)
+        if who not in self._seats or not self._seats[who].holds(join.incarnation):
+            self._news_at = now
+        self._seats[who] = Seat(join, now, done=join.done, place=join.place)
         running = max(seat.join.generation for seat in self._seats.values())
-        if self._terms.independent and running:
+        if running and self._terms.limits and self._terms.independent:
+            self._settle = self._terms.limits.settle_seconds
+        if self._terms.independent and running and not self._terms.limits:
             self._resume(running, now)
-        elif membership.enough(self._terms, self._seats):
-            self._number += 1
-            self._form(now)
+        elif membership.enough(self._terms, self._gathering(now)):
+            self._form_next(now)
+
+    def _gathering(self, now: float) -> Gathering:
+        limit = now - self._terms.silence_seconds
+        awaited = any(who not in self._seats and not s.left and s.heard >= limit for who, s in self._former.items())
+        return Gathering(self._seats, awaited, now - self._news_at, self._wanted, self._settle)
+
+    def _form_next(self, now: float) -> None:
+        """Whoever comes when ranks are done already would wait for them in vain."""
+        if any(seat.done for seat in self._seats.values()):
+            self._newcomers |= {who: seat for who, seat in self._seats.items() if not seat.join.generation}
+            self._seats = {who: seat for who, seat in self._seats.items() if seat.join.generation}
+        resumed = self._terms.independent and any(seat.join.generation for seat in self._seats.values())
+        self._number += not resumed
+        self._form(now)
+
+    def _waits(self, join: Join) -> bool:
+        waiting = self._newcomers.get((join.role, join.index))
+        return self.phase is Phase.RUNNING and waiting is not None and waiting.holds(join.incarnation)
+
+    def _come(self, who: Who, join: Join, now: float) -> None:
+        """A newcomer to an elastic job that runs."""
+        if who not in self._newcomers or not self._newcomers[who].holds(join.incarnation):
+            self._news_at = now
+        self._newcomers[who] = Seat(join, now)
+
+    def _make_room(self, now: float) -> None:
+        """Ends the generation without a failure: for newcomers, or because its processes have lost each other."""
+        limits = self._terms.limits
+        if self.phase is not Phase.RUNNING or self._failures or limits is None or self._terms.independent:
+            return
+        for who in [who for who, seat in self._newcomers.items() if seat.heard < now - self._terms.silence_seconds]:
+            del self._newcomers[who]
+        if self._asked_at is not None and now >= self._asked_at + self._terms.settle_seconds:
+            self._dissolve(now)
+        grown = now >= self._formed_at + limits.grow_seconds and now >= self._news_at + limits.settle_seconds
+        ready = not (self._inquiry or any(seat.rigid or seat.done for seat in self._seats.values()))
+        if self.phase is Phase.RUNNING and self._newcomers and grown and ready:
+            self._dissolve(now)
+
+    def _dissolve(self, now: float) -> None:
+        """The membership changes and nobody has failed."""
+        self.failure = None
+        self._disband(now, wanted=0, settle=0.0)
 
     def _join_running(self, who: Who, join: Join, now: float) -> None:
+        if who not in self._seats:
+            if self._terms.independent:
+                self._seats[who] = Seat(join, now, place=join.place)
+                self._seat_ranks()
+                self.revision += 1
+            else:
+                self._come(who, join, now)
+            return
         seat = self._seats[who]
         same = seat.join.incarnation == join.incarnation
         if same and (self._terms.independent or join.generation < self._number):
@@ -195,6 +267,7 @@ class Coordinator:
     def _form(self, now: float) -> None:
         self._seat_ranks()
         self._former.clear()
+        self._formed_at, self._asked_at = now, None
         self._pace.restart()
         self.phase, self.failure = Phase.RUNNING, None
         for seat in self._seats.values():
@@ -202,23 +275,31 @@ class Coordinator:
         self.revision += 1
 
     def _seat_ranks(self) -> None:
-        joins = membership.in_order(self._terms, (seat.join for seat in self._seats.values()))
+        if self._terms.limits and self._terms.independent:
+            joins = membership.in_places(self._seats.values())
+        else:
+            joins = membership.in_order(self._terms, (seat.join for seat in self._seats.values()))
         members = tuple(Member(j.role, j.index, j.slots, j.address, j.hostname) for j in joins)
         self.generation = Generation(self._number, members, joins[0].address, joins[0].store_port)
         placed = zip(members, places([member.slots for member in members]), strict=True)
-        self._holders = {place.rank: (member.role, member.index) for member, mine in placed for place in mine}
+        self._holders = {
+            place.rank: (member.role, member.index)
+            for member, mine in placed
+            for place in mine
+            if member.index != membership.NOBODY
+        }
 
     def _succeed(self, who: Who, join: Join, now: float) -> None:
         """An independent member's successor takes its place and its ranks; what was done stays done."""
         if join.slots != self._seats[who].join.slots:
             raise self._stranger(join)
-        self._seats[who] = Seat(join, now, done=self._seats[who].done)
+        self._seats[who] = Seat(join, now, done=self._seats[who].done, place=self._seats[who].place)
         self._seat_ranks()
         if not any(seat.gone for seat in self._seats.values()):
             self.failure = None
         self.revision += 1
 
-    def _beat_forming(self, who: Who, beat: Beat) -> None:
+    def _beat_forming(self, who: Who, beat: Beat, now: float) -> None:
         """There is nothing to learn from it but that a member leaves: its place is free for a successor."""
         seat, former = self._seats.get(who), self._former.get(who)
         known = former is not None and former.join.incarnation == beat.incarnation
@@ -230,12 +311,17 @@ class Coordinator:
                 del self._seats[who]
             if known and former is not None:
                 former.left = True
+        elif former is not None and known:
+            former.heard = now
         elif not known and beat.incarnation not in self._retired:
             raise NotAMember(f"{names.pod_label(*who)} is in no generation yet")
 
     def _hear(self, who: Who, seat: Seat, beat: Beat, now: float) -> None:
         seat.heard = now
         seat.left |= beat.state is State.LEFT
+        seat.rigid = beat.rigid
+        if beat.asks and self._asked_at is None:
+            self._asked_at = now
         for rank, progress in beat.progress.items():
             if self._holders.get(rank) == who:
                 self._pace.add(rank, progress, now)
@@ -248,9 +334,15 @@ class Coordinator:
             return
         if beat.failure is not None and beat.failure != seat.failure:
             self._failed(who, beat.failure, now)
-        elif not self._failures and all(s.done for (role, _), s in self._seats.items() if role == names.ROLE_WORKER):
+        elif not self._failures and self._all_done():
             self.phase = Phase.DONE
             self.revision += 1
+
+    def _all_done(self) -> bool:
+        """An elastic job does not wait for workers that are lost."""
+        workers = [seat for (role, _), seat in self._seats.items() if role == names.ROLE_WORKER]
+        here = [seat for seat in workers if not (seat.gone and self._terms.limits)]
+        return bool(here) and all(seat.done for seat in here)
 
     def _failed(self, who: Who, failure: Failure, now: float) -> None:
         self._seats[who].failure = failure
@@ -294,9 +386,19 @@ class Coordinator:
         for who, seat in self._seats.items():
             if seat.failure is not None and (seat.failure == cause or seat.failure.exit_code == exits.COORDINATOR_LOST):
                 self._retire(who, seat.failure)
+        left = cause.rank is None and cause.exit_code == exits.TERMINATED
+        settle = self._terms.limits.settle_seconds if self._terms.limits and not left else 0.0
+        self._disband(now, sum(role == names.ROLE_WORKER for role, _ in self._seats), settle)
+
+    def _disband(self, now: float, wanted: int, settle: float) -> None:
+        """`wanted`: workers that are waited for `settle` seconds."""
         self._former = {who: seat for who, seat in self._seats.items() if not seat.gone}
-        self._seats = {}
+        for seat in self._former.values():
+            seat.heard = now
+        self._seats, self._newcomers, self._inquiry = self._newcomers, {}, None
+        self._wanted, self._settle, self._news_at = wanted, settle, now
         self.phase, self._deadline = Phase.FORMING, now + self._terms.join_seconds
+        self.revision += 1
 
     def _retire(self, who: Who, failure: Failure) -> None:
         seat = self._seats[who]
@@ -347,10 +449,12 @@ class Coordinator:
 
     def _missing_names(self) -> tuple[str, ...]:
         present = {who for who, seat in self._seats.items() if not seat.gone}
+        if self._terms.limits and self.phase is not Phase.FORMING:
+            return ()
         absent = filterfalse(present.__contains__, membership.everybody(self._terms))
         shown = [names.pod_label(*who) for who in islice(absent, wire.MISSING_MAX)]
         more = self._terms.replicas + self._terms.servers - len(present) - len(shown)
-        return (*shown, f"{more} more") if more else tuple(shown)
+        return (*shown, f"{more} more") if more > 0 else tuple(shown)
 
     def _of_this_generation(self, beat: Beat) -> None:
         """Raises NotAMember."""
@@ -361,7 +465,7 @@ class Coordinator:
         terms = self._terms
         servers = f" and {terms.servers} servers" if terms.servers else ""
         name = names.pod_label(join.role, join.index)
-        return NotAMember(f"{name} with {join.slots} slots is none of {terms.replicas} workers{servers}")
+        return NotAMember(f"{name} with {join.slots} slots is none of {terms.most} workers{servers}")
 
 
 def _brief(failure: Failure | None) -> Failure | None:

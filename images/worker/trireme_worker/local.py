@@ -6,6 +6,8 @@ the pod's key.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -13,6 +15,7 @@ from http import HTTPStatus
 from trireme.contract import codec, wire
 
 from trireme_worker.link import Lost
+from trireme_worker.regroup import ADDRESSES_SCOPE, RANK_SCOPE, Regroup
 from trireme_worker.rendezvous import Rendezvous
 from trireme_worker.server import Refused, Request, Response, Server
 
@@ -33,12 +36,14 @@ class LocalService:
         processes: int,
         reported: Callable[[wire.Report], None],
         view: Callable[[Request], Awaitable[bytes]],
+        regroup: Regroup,
     ) -> None:
         self.key = secrets.token_hex(32)
         self.rendezvous: Rendezvous | None = None
         """Set when a generation has formed."""
         self._reported = reported
         self._view = view
+        self._regroup = regroup
         self._server = Server(self, connections=CONNECTIONS_PER_PROCESS * processes + SPARE_CONNECTIONS)
 
     async def start(self) -> None:
@@ -69,12 +74,27 @@ class LocalService:
         try:
             if request.path == wire.VIEW_PATH:
                 return Response(await self._view(request))
+            if request.path == wire.MEMBERSHIP_PATH:
+                return await self._membership(request)
             parts = request.segments()
             if self.rendezvous is None or len(parts) != 2:
                 raise Refused(HTTPStatus.NOT_FOUND, "there is no such path")
+            if (request.method, parts[0]) == ("GET", RANK_SCOPE):
+                place = await self._regroup.place(parts[1])
+                return Response(status=HTTPStatus.NOT_FOUND) if place is None else Response(place)
+            if (request.method, parts[0]) == ("PUT", ADDRESSES_SCOPE):
+                self._regroup.registers(parts[1])
+                return Response()
             return await _store(self.rendezvous, request, *parts)
         except Lost as error:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
+
+    async def _membership(self, request: Request) -> Response:
+        after = request.after()
+        number = after
+        with contextlib.suppress(asyncio.TimeoutError):
+            number = await asyncio.wait_for(self._regroup.news(after), wire.JOIN_POLL_SECONDS)
+        return Response(codec.encode(wire.Membership(number)))
 
 
 async def _store(rendezvous: Rendezvous, request: Request, scope: str, key: str) -> Response:

@@ -15,8 +15,8 @@ from pathlib import Path
 import trireme.contract
 from trireme.contract import environ, exits, names, wire
 from trireme.contract.environ import Meeting, PodEnvironment
-from trireme.contract.ranks import places
-from trireme.contract.wire import Failure, Generation, Progress, Stand, State
+from trireme.contract.ranks import Place, places
+from trireme.contract.wire import Failure, Generation, Member, Progress, Stand, State
 
 import trireme_worker
 from trireme_worker import local, stands, verdict
@@ -24,6 +24,7 @@ from trireme_worker.lastword import Speaker
 from trireme_worker.local import LocalService
 from trireme_worker.output import Output, Tail
 from trireme_worker.processes import Processes
+from trireme_worker.regroup import Regroup
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class LocalRanks:
         self._stopping = False
         self._moved: dict[int, Progress] = {}
         self.failures: list[Failure] = []
+        self.regroup = Regroup(pod.env.slots, changed)
 
     def start(self, generation: Generation, service: LocalService, *, done: bool) -> None:
         """`done`: the ranks were, so that only a shard is started. Raises processes.CannotStart."""
@@ -70,6 +72,19 @@ class LocalRanks:
             self._pod.output.say("the ranks of this pod were done before it came: waiting for the others")
         elif self._pod.env.slots:
             self._start_ranks(generation, service.port, common)
+
+    def go_on(self, generation: Generation) -> None:
+        """The processes that run are members of the next generation too."""
+        _, mine = self._own(generation)
+        self._ranks = dict(zip(self._ranks, (place.rank for place in mine), strict=True))
+        ranks = list(self._ranks.values())
+        self._pod.output.say(f"generation {generation.number}: ranks {ranks} of {mine[0].size} go on here")
+        self.regroup.go_on(generation.number, mine)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every rank of the pod runs."""
+        return self._active == self._pod.env.slots and not self.failures
 
     def signal(self, number: int) -> None:
         self._processes.signal(number)
@@ -96,7 +111,8 @@ class LocalRanks:
         return verdict.root(self.failures) if self.failures else None
 
     def reported(self, report: wire.Report) -> None:
-        self._moved[report.rank] = report.progress
+        """A process speaks under the rank with which it was started."""
+        self._moved[self._ranks.get(str(report.rank), report.rank)] = report.progress
 
     def moved(self) -> dict[int, Progress]:
         """Of ranks that moved since it was last told."""
@@ -114,7 +130,8 @@ class LocalRanks:
 
     def tail(self, rank: int) -> tuple[str, ...]:
         """The last lines of a rank that runs."""
-        known = self._processes.running().get(str(rank))
+        label = next((label for label, each in self._ranks.items() if each == rank), "")
+        known = self._processes.running().get(label)
         return known[1].lines() if known is not None else ()
 
     def _start_shard(self, common: Mapping[str, str]) -> None:
@@ -125,12 +142,11 @@ class LocalRanks:
         self._processes.start(command, {names.pod_label(names.ROLE_SERVER, env.index): {**common, **own}})
 
     def _start_ranks(self, generation: Generation, store_port: int, common: Mapping[str, str]) -> None:
-        env, members, base = self._pod.env, generation.members, self._pod.base
-        position = [(each.role, each.index) for each in members].index((env.role, env.index))
-        mine = places([each.slots for each in members])[position]
+        base = self._pod.base
+        member, mine = self._own(generation)
         meeting = Meeting(
             generation=generation.number,
-            hostname=members[position].hostname,
+            hostname=member.hostname,
             interface=self._pod.interface,
             rendezvous=(local.ADDRESS, store_port),
             master=(generation.master, generation.master_port),
@@ -140,10 +156,17 @@ class LocalRanks:
         ranks = list(self._ranks.values())
         self._pod.output.say(f"generation {generation.number}: ranks {ranks} of {mine[0].size} here")
         self._active = len(mine)
+        self.regroup.begin(generation.number, mine)
         self._processes.start(
             self._pod.command,
             {str(place.rank): {**common, **environ.process_environment(place, meeting), **chosen} for place in mine},
         )
+
+    def _own(self, generation: Generation) -> tuple[Member, tuple[Place, ...]]:
+        """This pod in the generation, and the places of its ranks."""
+        env, members = self._pod.env, generation.members
+        position = [(each.role, each.index) for each in members].index((env.role, env.index))
+        return members[position], places([each.slots for each in members])[position]
 
     def _ended(self, label: str, code: int, tail: Tail) -> None:
         rank = self._ranks.get(label)

@@ -37,10 +37,13 @@ class Member:
         self._link = link
         self._lost_seconds = lost_seconds
         self._generation = 0
+        self._place = -1
         self._known = False
 
-    async def join(self, store_port: int, waiting: Callable[[tuple[str, ...]], None]) -> Joined:
-        """The next generation, or the present one if that takes members in.
+    async def join(
+        self, store_port: int, since: int, waiting: Callable[[tuple[str, ...]], None], *, done: bool = False
+    ) -> Joined:
+        """The next generation, or the present one if that takes members in. `since`, `done`: as in wire.Join.
 
         `waiting(missing pods)` is called when they change. Raises NoGeneration, link.Lost and server.Refused.
         """
@@ -48,7 +51,7 @@ class Member:
         hostname = names.pod_name(env.job, env.role, env.index)
         join = wire.Join(
             env.role, env.index, env.pod_uid, env.slots, env.pod_ip, hostname, env.node_name, store_port, env.domain,
-            self._generation,
+            self._generation, since, self._place, done,
         )  # fmt: skip
         await asyncio.sleep(random.uniform(0, SPREAD_SECONDS * (env.replicas - 1)))
         missing: tuple[str, ...] = ()
@@ -58,6 +61,9 @@ class Member:
                 raise NoGeneration(joined.failure)
             if joined.generation is not None:
                 self._generation = joined.generation.number
+                members = [(each.role, each.index) for each in joined.generation.members]
+                me = env.role, env.index
+                self._place = members.index(me) if me in members else -1
                 return joined
             if joined.missing != missing:
                 missing = joined.missing
@@ -69,12 +75,15 @@ class Member:
         progress: Mapping[int, Progress],
         failure: Failure | None,
         stands: Mapping[int, Stand],
+        *,
+        rigid: bool = False,
+        asks: bool = False,
     ) -> wire.Orders:
         """Raises link.Lost and server.Refused."""
         answer = await self._link.ask(
             "POST",
             wire.BEAT_PATH,
-            self._beat(state, progress, failure, stands),
+            self._beat(state, progress, failure, stands, rigid, asks),
             hold_seconds=wire.BEAT_SECONDS,
             patience_seconds=self._lost_seconds,
         )
@@ -94,11 +103,13 @@ class Member:
         progress: Mapping[int, Progress],
         failure: Failure | None,
         stands: Mapping[int, Stand] | None = None,
+        rigid: bool = False,
+        asks: bool = False,
     ) -> bytes:
-        env, stands = self._env, stands or {}
+        env, known = self._env, dict(stands or {})
         return codec.encode(
             wire.Beat(
-                env.role, env.index, env.pod_uid, self._generation, state, dict(progress), failure, dict(stands)
+                env.role, env.index, env.pod_uid, self._generation, state, dict(progress), failure, known, rigid, asks,
             )
         )  # fmt: skip
 

@@ -19,6 +19,8 @@ from trireme_worker.server import Refused
 
 LOCAL_SCOPE = "local_"
 """Horovod's prefix of scopes whose ranks all live in one pod: they never leave it."""
+CROSS_SCOPE = "cross_"
+"""Its prefix of the last scope in which each rank is connected."""
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Rendezvous:
         self._prefix = f"{wire.STORE_PREFIX}{generation}"
         self._patience = patience_seconds
         self._scopes: dict[str, _Scope] = {}
+        self.connected = 0
+        """Ranks of the pod that are connected with all their peers."""
 
     def get(self, scope: str, key: str) -> bytes | None:
         """None when the key is not there yet."""
@@ -49,6 +53,7 @@ class Rendezvous:
 
     async def delete(self, scope: str) -> None:
         """Only the first of the pod's ranks is heard. Raises link.Lost and server.Refused."""
+        self.connected += scope.startswith(CROSS_SCOPE)
         entry = self._scopes.pop(scope, None)
         if entry is None:
             return

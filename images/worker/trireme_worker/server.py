@@ -20,6 +20,7 @@ from trireme.contract import codec, wire
 REQUEST_SECONDS = 15.0
 """For a whole request to arrive, head and body; a connection that says nothing for so long is closed."""
 BACKLOG = 1024
+POSITION_DIGITS = 18
 
 _METHODS_WITH_BODY = ("POST", "PUT")
 
@@ -35,6 +36,13 @@ class Request:
     def segments(self) -> list[str]:
         """The path's parts, decoded."""
         return [unquote(part) for part in self.path.strip("/").split("/")]
+
+    def after(self) -> int:
+        """The query's `after`, 0 by default. Raises Refused."""
+        text = self.query.get("after", "0")
+        if not text.isdecimal() or len(text) > POSITION_DIGITS:
+            raise Refused(HTTPStatus.BAD_REQUEST, "`after` is not a number")
+        return int(text)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ BATCH_SECONDS = 0.02
 """A follower of a scope waits this long behind the first new entry, so that a burst travels as one answer."""
 CONNECTIONS_PER_MEMBER = 4
 SPARE_CONNECTIONS = 64
-POSITION_DIGITS = 18
 
 
 class Clock:
@@ -49,7 +48,7 @@ class CoordinatorService:
         self._changed = asyncio.Event()
         self._formed: tuple[wire.Joined, bytes] | None = None
         self._server = Server(
-            self, connections=CONNECTIONS_PER_MEMBER * (terms.replicas + terms.servers) + SPARE_CONNECTIONS
+            self, connections=CONNECTIONS_PER_MEMBER * (terms.most + terms.servers) + SPARE_CONNECTIONS
         )
         self._ticking: asyncio.Task[None] | None = None
         self._routes: dict[tuple[str, str], Callable[[Request], Awaitable[Response]]] = {
@@ -145,7 +144,7 @@ class CoordinatorService:
         return Response(codec.encode(self._views.view))
 
     async def _view(self, request: Request) -> Response:
-        after = _position(request)
+        after = request.after()
         await self._until(lambda: self._views.view.number > after, wire.JOIN_POLL_SECONDS)
         return Response(codec.encode(self._views.view))
 
@@ -160,7 +159,7 @@ class CoordinatorService:
             self._store.drop(keys[0])
             return Response()
         if request.method == "GET" and len(keys) == 1:
-            answer = await self._follow(keys[0], _position(request))
+            answer = await self._follow(keys[0], request.after())
             self._check_running(generation)
             return answer
         raise _refusal_of_method(request)
@@ -213,14 +212,6 @@ class CoordinatorService:
         while True:
             self._change(self._pass_time)
             await asyncio.sleep(TICK_SECONDS)
-
-
-def _position(request: Request) -> int:
-    """The query's `after`. Raises Refused."""
-    text = request.query.get("after", "0")
-    if not text.isdecimal() or len(text) > POSITION_DIGITS:
-        raise Refused(HTTPStatus.BAD_REQUEST, "`after` is not a number")
-    return int(text)
 
 
 def _refusal_of_method(request: Request) -> Refused:

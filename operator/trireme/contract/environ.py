@@ -79,6 +79,11 @@ class PodEnvironment:
     """Topology domain of the node, from the pod's labels; empty when they do not say."""
     hang_seconds: int = 0
     """Longest time between two steps of the job, once it has reported one; 0: any."""
+    min_replicas: int = 0
+    """Elastic jobs: worker pods with which ranks are given out; 0: all of `replicas`."""
+    max_replicas: int = 0
+    """Elastic jobs: worker pods that may join; 0: the job is not elastic. `replicas` is then how many were wanted when
+    the pod was made."""
     checkpoint_directory: str = ""
     """Where trireme_worker.checkpoint saves and resumes; empty when the job has no spec.checkpoint."""
 
@@ -185,6 +190,8 @@ PS_STALENESS = "TRIREME_PS_STALENESS"
 PS_BACKUPS = "TRIREME_PS_BACKUPS"
 """Further shards that hold each range."""
 
+HOROVOD_ELASTIC = "HOROVOD_ELASTIC"
+"""`1`: a failed collective raises HorovodInternalError and the next `hvd.init` asks for its rank."""
 HOROVOD_FUSION_THRESHOLD = "HOROVOD_FUSION_THRESHOLD"
 """Bytes."""
 HOROVOD_CYCLE_TIME = "HOROVOD_CYCLE_TIME"

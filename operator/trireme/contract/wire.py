@@ -15,7 +15,9 @@ The key-value store of generation G for Horovod's gloo (scope S, key K; keys and
     GET    /v1/store/G/S?after=N  -> entries       from position N on, held up to JOIN_POLL_SECONDS for the first one
     DELETE /v1/store/G/S                           all ranks of the scope are connected: nobody needs it any more
 
-Within the pod, `Authorization: Bearer <AGENT_KEY>`: POST /v1/report, Report; and /v1/view as above, passed on.
+Within the pod, `Authorization: Bearer <AGENT_KEY>`: POST /v1/report, Report; /v1/view as above, passed on; and
+
+    GET /v1/membership?after=N    -> Membership    held up to JOIN_POLL_SECONDS until its number is above N
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ STATUS_PATH = f"{PATH_PREFIX}/status"
 STORE_PREFIX = f"{PATH_PREFIX}/store/"
 REPORT_PATH = f"{PATH_PREFIX}/report"
 VIEW_PATH = f"{PATH_PREFIX}/view"
+MEMBERSHIP_PATH = f"{PATH_PREFIX}/membership"
 
 BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 15.0
@@ -121,6 +124,12 @@ class Join:
     """Topology domain of the node; empty when it is not known."""
     generation: int = 0
     """The last one that it was a member of; 0: none."""
+    since: int = 0
+    """Elastic jobs: the first generation whose processes still run; 0: they will be new ones."""
+    place: int = -1
+    """Its position in the generation that it was last a member of; -1: none."""
+    done: bool = False
+    """Elastic jobs: all its ranks ended well while the generation ended."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +195,10 @@ class Beat:
     failure: Failure | None = None
     stands: dict[int, Stand] = dataclasses.field(default_factory=dict)
     """By rank; once after each order to dump."""
+    rigid: bool = False
+    """Its processes take in nobody before something else interrupts them (trireme_worker.elastic)."""
+    asks: bool = False
+    """Its processes have lost a peer and ask for the next generation."""
 
 
 class Order(str, Enum):
@@ -195,7 +208,8 @@ class Order(str, Enum):
     STOP = "Stop"
     """By a failure of this pod, or of any where all pods restart: stop the processes and exit."""
     REJOIN = "Rejoin"
-    """The generation has ended by another pod's failure: stop the processes and join the next one."""
+    """The generation has ended: by another pod's failure, or without a cause because the membership changes. Stop the
+    processes, unless they can go on, and join the next one."""
     DUMP = "Dump"
     """No rank makes a step: write the Python stacks of all ranks to the log, say where each one is, and go on."""
 
@@ -230,6 +244,14 @@ class View:
     """Shards of the job."""
     servers: tuple[Serving, ...] = ()
     """In the order of their indices."""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """What processes that go on from one generation to the next are told."""
+
+    number: int
+    """The last generation that ended because members come or go; 0: none has."""
 
 
 @dataclass(frozen=True)

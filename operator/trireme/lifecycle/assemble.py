@@ -19,12 +19,17 @@ from trireme.spec.model import RestartScope
 from trireme.spec.status import Failure, JobStatus
 
 PENDING = "Pending"
+ENOUGH = "EnoughPodsRun"
+"""Reason of Running=True where an elastic job goes on without all its pods."""
 SLOW_START_SECONDS = 30.0
 """A placed pod that has not started for so long is worth a word: an image is big, or a volume cannot be mounted."""
 
 
-def begin_again(plan: Plan, status: JobStatus, failure: Failure, action: restart.Action, now: datetime) -> Decision:
-    """Write-ahead: the attempt is counted before any pod is touched for it (docs/adr/0013)."""
+def begin_again(
+    plan: Plan, observed: Observed, status: JobStatus, failure: Failure, action: restart.Action, now: datetime
+) -> Decision:
+    """Write-ahead: the attempt is counted before any pod is touched for it (docs/adr/0013). An elastic job goes on
+    meanwhile with those that run, if they are enough."""
     said, counted = plan.job.spec.restart, action is restart.Action.RETRY
     reason = budget.reason(status, said, now, counted=counted)
     status = status.model_copy(
@@ -40,7 +45,27 @@ def begin_again(plan: Plan, status: JobStatus, failure: Failure, action: restart
     stopped = (conditions.RUNNING, False, conditions.RESTARTING)
     begins = (conditions.RESTARTING, True, reason)
     generation = plan.job.generation
+    if goes_on(plan, observed):
+        text = f"{elastic_pods(plan, observed)}; {text}"
+        enough = (conditions.RUNNING, True, ENOUGH)
+        return Decision(say(status, generation, now, conditions.RUNNING, text, enough, begins=begins), ahead=True)
     return Decision(say(status, generation, now, conditions.RESTARTING, text, stopped, begins=begins), ahead=True)
+
+
+def goes_on(plan: Plan, observed: Observed) -> bool:
+    """Whether an elastic job trains though pods are missing."""
+    up = sum(not pod.deleting for pod in observed.running) + len(observed.succeeded)
+    return plan.job.spec.elastic is not None and up >= plan.minimum
+
+
+def elastic_pods(plan: Plan, observed: Observed) -> str:
+    return message.running(observed, len(plan.pods), limits(plan))
+
+
+def limits(plan: Plan) -> tuple[int, int] | None:
+    """Of an elastic job."""
+    elastic = plan.job.spec.elastic
+    return (elastic.min_replicas, elastic.max_replicas) if elastic else None
 
 
 def assembled(plan: Plan, observed: Observed, status: JobStatus) -> bool:
@@ -48,7 +73,10 @@ def assembled(plan: Plan, observed: Observed, status: JobStatus) -> bool:
     if status.start_time is not None and not conditions.is_true(status, conditions.RESTARTING):
         return True
     up = len(observed.running) + len(observed.succeeded)
-    return up == len(plan.pods) and not _outdated(plan, observed, status)
+    if plan.job.spec.elastic is None:
+        return up == len(plan.pods) and not _outdated(plan, observed, status)
+    going = (*observed.failed, *observed.deleting)  # what is counted already must be gone before the next is judged
+    return up >= plan.minimum and not going and not _outdated(plan, observed, status)
 
 
 def assemble(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
@@ -65,7 +93,7 @@ def assemble(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -
         return Decision(said, poll_coordinator=coordinator(observed), look_again_seconds=pause or None)
     return Decision(
         said,
-        delete=deletions(_outdated(plan, observed, status)),
+        delete=deletions((*_outdated(plan, observed, status), *observed.surplus)),
         create=observed.absent,
         poll_coordinator=coordinator(observed) if status.start_time is not None else "",
         look_again_seconds=soonest(
@@ -96,9 +124,12 @@ def _told(plan: Plan, observed: Observed, status: JobStatus, now: datetime, slow
     queue = queue_of(plan.job.spec.scheduling)
     again = conditions.find(status, conditions.RESTARTING)
     if again is not None and again.status == "True" and status.failure is not None:
-        phase = conditions.RESTARTING
-        text = message.restarting(_why(plan, status, status.failure, again.reason), observed, len(plan.pods), queue)
+        phase, why = conditions.RESTARTING, _why(plan, status, status.failure, again.reason)
+        text = message.restarting(why, observed, len(plan.pods), queue)
         reason = conditions.RESTARTING if reason == message.PODS_PENDING else reason
+        if goes_on(plan, observed):
+            text, enough = f"{elastic_pods(plan, observed)}; {why}", (conditions.RUNNING, True, ENOUGH)
+            return say(status, plan.job.generation, now, conditions.RUNNING, text, enough)
     else:
         phase = PENDING
         text = message.pending(observed, len(plan.pods), queue, slow)

@@ -16,7 +16,18 @@ from datetime import datetime
 
 from trireme.contract import names
 from trireme.lifecycle import conditions, message
-from trireme.lifecycle.assemble import PENDING, assemble, assembled, begin_again, coordinator, deletions, soonest
+from trireme.lifecycle.assemble import (
+    ENOUGH,
+    PENDING,
+    assemble,
+    assembled,
+    begin_again,
+    coordinator,
+    deletions,
+    goes_on,
+    limits,
+    soonest,
+)
 from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.lifecycle.observe import Observed
 from trireme.lifecycle.pod import Pod
@@ -24,7 +35,7 @@ from trireme.lifecycle.policies import budget, deadline, nodes, suspend
 from trireme.lifecycle.policies.cleanup import leftovers
 from trireme.lifecycle.policies.failure import RANK_FAILED, Verdict, judge
 from trireme.lifecycle.policies.restart import Action, action
-from trireme.lifecycle.policies.success import succeeded
+from trireme.lifecycle.policies.success import LINGER_SECONDS, succeeded
 from trireme.lifecycle.policies.suspend import suspended
 from trireme.lifecycle.progress import progress
 from trireme.lifecycle.rootcause import sentence
@@ -57,9 +68,10 @@ def _alive(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> 
         status = _resumed(plan, status, now)
     started = status.start_time is not None
     if started or not observed.stale:  # what pods of an earlier plan do is nothing to a job that has not started
-        if succeeded(observed, plan):
+        if succeeded(observed, plan, now):
             return _finish(plan, observed, _started(status, now), now, conditions.SUCCEEDED, "AllRanksDone", "")
-        verdict = judge(observed, status, plan.job.spec.restart.scope, now)
+        elastic = plan.job.spec.elastic is not None
+        verdict = judge(observed, status, plan.job.spec.restart.scope, now, elastic=elastic)
         if verdict is not None:
             return _failing(plan, observed, status, verdict, now)
     if plan.job.spec.suspend:
@@ -123,15 +135,26 @@ def _resumed(plan: Plan, status: JobStatus, now: datetime) -> JobStatus:
 
 
 def _run(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
-    text = message.running(observed, len(plan.pods))
+    text = message.running(observed, len(plan.pods), limits(plan))
+    up = len(observed.running) + len(observed.succeeded)
+    elastic, ending = plan.job.spec.elastic is not None, bool(observed.succeeded)
+    if elastic and observed.unplaced and not ending:
+        text += f"; {message.waiting(observed)}"
     if observed.stale:
         text += "; a change of the spec, or of the cluster's gang scheduling, waits for the next restart"
     said = say(
         status, plan.job.generation, now, conditions.RUNNING, text,
-        (conditions.SCHEDULED, True, "AllPodsPlaced"), (conditions.RUNNING, True, "AllPodsRun"),
+        (conditions.SCHEDULED, True, "EnoughPodsPlaced" if elastic and observed.unplaced else "AllPodsPlaced"),
+        (conditions.RUNNING, True, ENOUGH if elastic and up < len(plan.pods) else "AllPodsRun"),
         *restarted(status, "AllPodsRun"),
     )  # fmt: skip
-    return Decision(said, poll_coordinator=coordinator(observed))
+    return Decision(
+        said,
+        delete=deletions(observed.surplus),
+        create=observed.absent if elastic and not ending else (),
+        poll_coordinator=coordinator(observed),
+        look_again_seconds=LINGER_SECONDS if elastic and ending else None,
+    )
 
 
 def _failing(plan: Plan, observed: Observed, status: JobStatus, verdict: Verdict, now: datetime) -> Decision:
@@ -144,7 +167,7 @@ def _failing(plan: Plan, observed: Observed, status: JobStatus, verdict: Verdict
         text = sentence(failure) + (f"; {message.tries(status)} before" if status.attempt else "")
         status = status.model_copy(update={"failure": failure})
         return _finish(plan, observed, status, now, conditions.FAILED, failure.reason, text)
-    return begin_again(plan, status, failure, what, now)
+    return begin_again(plan, observed, status, failure, what, now)
 
 
 def _settling(plan: Plan, status: JobStatus, verdict: Verdict, now: datetime) -> Decision:
@@ -164,7 +187,7 @@ def _late(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> s
     if left is not None and left <= 0:
         return f"it has run for {said.active_seconds}s (deadlines.activeSeconds)"
     left = deadline.pending_left(plan.job.spec, status, now)
-    if left is None or left > 0 or assembled(plan, observed, status):
+    if left is None or left > 0 or assembled(plan, observed, status) or goes_on(plan, observed):
         return ""
     return f"{message.pending(observed, len(plan.pods))} after {said.pending_seconds}s (deadlines.pendingSeconds)"
 

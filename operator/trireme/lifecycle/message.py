@@ -104,8 +104,11 @@ def blocked(pod: Pod) -> str:
     return f"{names.pod_label(pod.role, pod.index)}: {pod.waiting_reason}{detail}"[:300]
 
 
-def running(observed: Observed, desired: int) -> str:
+def running(observed: Observed, desired: int, limits: tuple[int, int] | None = None) -> str:
+    """`limits`: of an elastic job."""
     pods = f"Running: {len(observed.running) + len(observed.succeeded)}/{desired} pods"
+    if limits is not None:
+        pods += f" (elastic {limits[0]}-{limits[1]})"
     if observed.silent:
         return f"{pods}; no progress is known: the coordinator does not answer the operator"
     if observed.report is not None and observed.report.missing:
@@ -113,6 +116,16 @@ def running(observed: Observed, desired: int) -> str:
     if observed.report is not None and observed.report.stragglers:
         return f"{pods}; {slow_rank(observed.report.stragglers)}"
     return pods
+
+
+def waiting(observed: Observed) -> str:
+    """Why an elastic job has not all the pods that it wants."""
+    if observed.unschedulable:
+        reason = scheduling_reason(observed.unschedulable[0].unschedulable)
+        return f"{len(observed.unschedulable)} unschedulable: {reason}"
+    if observed.refused:
+        return f"the API server refuses: {observed.refused}"
+    return f"{count(observed.unplaced, 'pod')} without a node"
 
 
 def slow_rank(stragglers: Sequence[wire.Straggler]) -> str:

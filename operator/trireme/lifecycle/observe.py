@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from trireme.contract import names
 from trireme.contract.wire import JobReport
 from trireme.lifecycle.pod import Pod, PodPhase
 from trireme.plan.plan import Plan, PodPlan, Unavailable
@@ -41,6 +42,8 @@ class Observed:
     failed: tuple[Pod, ...] = ()
     stale: tuple[Pod, ...] = ()
     """Across the buckets: our pods that another plan made, and those that the plan does not have."""
+    surplus: tuple[Pod, ...] = ()
+    """Workers of an elastic job beyond what is wanted, highest index first."""
     report: JobReport | None = None
     """The coordinator's last word."""
     silent: bool = False
@@ -55,7 +58,7 @@ class Observed:
     @property
     def ours(self) -> tuple[Pod, ...]:
         """Every pod of the job, each once."""
-        return tuple({pod.uid: pod for pod in (*self.active, *self.ended, *self.stale)}.values())
+        return tuple({pod.uid: pod for pod in (*self.active, *self.ended, *self.stale, *self.surplus)}.values())
 
     @property
     def ended(self) -> tuple[Pod, ...]:
@@ -97,10 +100,13 @@ def observe(
         buckets.setdefault(bucket, []).append(pod)
         if bucket != "foreign" and pod.plan != plan.digest:
             stale.append(pod)
-    stale += sorted((pod for pod in by_name.values() if pod.owner_uid == plan.job.uid), key=lambda pod: pod.name)
+    rest = [pod for pod in by_name.values() if pod.owner_uid == plan.job.uid]
+    surplus = [pod for pod in rest if plan.job.spec.elastic and pod.role == names.ROLE_WORKER]
+    stale += sorted((pod for pod in rest if pod not in surplus), key=lambda pod: pod.name)
     return Observed(
         absent=tuple(absent),
         stale=tuple(stale),
+        surplus=tuple(sorted(surplus, key=lambda pod: -pod.index)),
         report=report,
         silent=silent,
         refused=refused,

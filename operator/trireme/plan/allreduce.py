@@ -12,7 +12,13 @@ HOROVOD_TIMEOUT_SECONDS = 600
 
 
 def layout(job: TrainingJob) -> Layout:
-    return Layout(workers(job), _tuning(job.spec.all_reduce))
+    elastic = ((environ.HOROVOD_ELASTIC, "1"),) if _in_process(job) else ()
+    return Layout(workers(job), (*_tuning(job.spec.all_reduce), *elastic))
+
+
+def _in_process(job: TrainingJob) -> bool:
+    """Whether processes may go on when the membership changes."""
+    return job.spec.elastic is not None and job.spec.all_reduce.backend is Backend.HOROVOD
 
 
 def _tuning(tuning: AllReduce) -> tuple[tuple[str, str], ...]:

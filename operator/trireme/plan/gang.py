@@ -54,8 +54,8 @@ def unavailable(spec: JobSpec, served: Set[ApiKind]) -> Unavailable | None:
 
 
 def pod_group(plan: Plan, kind: GroupKind) -> Manifest:
-    """The group of all pods of the plan."""
-    size = len(plan.pods)
+    """The group of all pods of the plan; as many as the job needs are placed at once."""
+    size = plan.minimum
     api_version, name_of_kind = kind.value
     if kind is GroupKind.VOLCANO:
         said = plan.job.spec.scheduling

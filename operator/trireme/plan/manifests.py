@@ -160,6 +160,8 @@ def _environment(job: TrainingJob, layout: Layout, spec: Manifest) -> list[Manif
         pod_uid="",
         node_name="",
         hang_seconds=job.spec.deadlines.hang_seconds or 0,
+        min_replicas=job.spec.elastic.min_replicas if job.spec.elastic else 0,
+        max_replicas=job.spec.elastic.max_replicas if job.spec.elastic else 0,
         checkpoint_directory=job.spec.checkpoint.directory if job.spec.checkpoint else "",
     ).write()
     plain = [(name, value) for name, value in variables.items() if name not in _OWN and name not in downward]

@@ -82,5 +82,11 @@ class Plan:
         return tuple(pod for pod in self.pods if pod.role == role)
 
     @property
+    def minimum(self) -> int:
+        """Pods with which the job starts and goes on: all, unless it is elastic."""
+        elastic = self.job.spec.elastic
+        return len(self.pods) - (self.job.spec.worker.replicas - elastic.min_replicas if elastic else 0)
+
+    @property
     def roles(self) -> tuple[str, ...]:
         return tuple(self.templates)

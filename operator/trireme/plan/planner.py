@@ -68,7 +68,12 @@ def _since(job: TrainingJob, attempt: int, suspensions: int) -> dict[str, int]:
 def _digest(job: TrainingJob, layout: Layout, group: GroupKind | None, since: dict[str, int]) -> str:
     """Of what the user said and the cluster offers: an upgrade of the operator replaces no pod that waits for GPUs."""
     said = job.spec.model_dump(mode="json", include={"strategy", "worker", *DECISIVE[job.spec.strategy]})
-    decisive = [job.uid, said, [pod.slots for pod in layout.pods]]
+    slots = [pod.slots for pod in layout.pods]
+    if job.spec.elastic:  # pods come and go, and those that stay are the same
+        del said["worker"]["replicas"]
+        said["elastic"] = job.spec.elastic.model_dump(mode="json")
+        slots = sorted(set(slots))
+    decisive = [job.uid, said, slots]
     if job.spec.checkpoint:
         decisive.append({"checkpoint": job.spec.checkpoint.model_dump(mode="json")})
     placement: dict[str, Any] = job.spec.scheduling.model_dump(mode="json", exclude={"gang"}, exclude_none=True)

@@ -22,6 +22,8 @@ IMMUTABLE = "field is immutable"
 
 _HOROVOD_FIELDS = " || ".join(f"has(self.{to_camel(field)})" for field in HOROVOD_ONLY)
 
+_NOT_STARTED = "!has(oldSelf.status) || !has(oldSelf.status.startTime)"
+
 _COLUMNS: tuple[dict[str, Any], ...] = (
     {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
     {"name": "Workers", "type": "string", "jsonPath": ".status.workersReady", "description": "ready/desired"},
@@ -89,10 +91,27 @@ def _schema() -> Schema:
                 f"it begins the hostnames of the pods, which may have {names.LABEL_MAX}",
             },
             {
-                "rule": "self.spec.worker.replicas == oldSelf.spec.worker.replicas"
-                " || !has(oldSelf.status) || !has(oldSelf.status.startTime)",
-                "message": "replicas cannot change after the job has started",
+                "rule": "self.spec.worker.replicas == oldSelf.spec.worker.replicas || has(self.spec.elastic)"
+                f" || {_NOT_STARTED}",
+                "message": "replicas cannot change after the job has started, unless it is elastic (spec.elastic)",
                 "fieldPath": ".spec.worker.replicas",
+            },
+            {
+                "rule": "!has(self.spec.elastic) || self.spec.worker.replicas >= self.spec.elastic.minReplicas",
+                "message": "replicas must be at least elastic.minReplicas",
+                "fieldPath": ".spec.worker.replicas",
+            },
+            {
+                "rule": "!has(self.spec.elastic) || self.spec.worker.replicas <= self.spec.elastic.maxReplicas",
+                "message": "replicas must be at most elastic.maxReplicas",
+                "fieldPath": ".spec.worker.replicas",
+            },
+            {
+                "rule": "has(self.spec.elastic) == has(oldSelf.spec.elastic)"
+                " && (!has(self.spec.elastic) || self.spec.elastic == oldSelf.spec.elastic)"
+                f" || {_NOT_STARTED}",
+                "message": "elastic cannot change after the job has started",
+                "fieldPath": ".spec.elastic",
             },
             {
                 "rule": "self.spec.scheduling == oldSelf.spec.scheduling"

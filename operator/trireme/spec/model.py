@@ -108,7 +108,11 @@ class Worker(Model):
 
     replicas: Annotated[
         int,
-        Field(ge=1, le=names.MAX_REPLICAS, description="Number of worker pods. May change until the job has started."),
+        Field(
+            ge=1,
+            le=names.MAX_REPLICAS,
+            description="Number of worker pods. May change until the job has started, of an elastic job at any time.",
+        ),
     ] = 1
     processes_per_replica: Annotated[
         int | None,
@@ -282,6 +286,20 @@ class Restart(Model):
     ] = None
 
 
+class Elastic(Model):
+    """The job runs with fewer worker pods than it wants, and `worker.replicas` may change while it runs
+    (docs/elastic.md). The limits may change until it has started."""
+
+    min_replicas: Annotated[
+        int,
+        Field(ge=1, le=names.MAX_REPLICAS, description="Worker pods with which the job starts and goes on."),
+    ]
+    max_replicas: Annotated[
+        int,
+        Field(ge=1, le=names.MAX_REPLICAS, description="The most that `worker.replicas` may be set to."),
+    ]
+
+
 class Deadlines(Model):
     """How long a job may take for what."""
 
@@ -410,6 +428,7 @@ class JobSpec(Model):
     all_reduce: AllReduce = AllReduce()
     server: Server = Server()
     parameter_server: ParameterServer = ParameterServer()
+    elastic: Elastic | None = None
     restart: Restart = Restart()
     deadlines: Deadlines = Deadlines()
     cleanup: Cleanup = Cleanup()

@@ -15,14 +15,14 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from trireme.contract import names
-from trireme.spec import checkpoint, kubernetes_schema, roles, scheduling, template, words
+from trireme.spec import checkpoint, elastic, kubernetes_schema, roles, scheduling, template, words
 from trireme.spec.errors import FieldError, InvalidSpec
 from trireme.spec.model import FORMS, Backend, JobSpec, Model, TrainingJob
 
 TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
 NOT_SUPPORTED = frozenset({
-    "spec.mesh", "spec.elastic", "spec.allReduce.compression",
+    "spec.mesh", "spec.allReduce.compression",
 })  # fmt: skip
 """Agreed fields that later versions bring."""
 
@@ -125,6 +125,7 @@ def _cross_field(spec: JobSpec) -> Iterator[FieldError]:
                 )
     yield from scheduling.check(spec)
     yield from checkpoint.check(spec)
+    yield from elastic.check(spec)
 
 
 _SAYINGS: dict[str, Callable[[ErrorDetails], str]] = {

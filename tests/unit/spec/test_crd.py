@@ -113,6 +113,15 @@ def test_progress_as_it_is_printed(progress: Progress, display: str) -> None:
 
 
 STARTED = {"startTime": "2026-01-01T00:00:00Z"}
+
+
+def elastic(replicas: int, **limits: int) -> Any:
+    """A started job that may have 2 to 4 workers."""
+    worker = {**VALID["spec"]["worker"], "replicas": replicas}
+    said = {"minReplicas": 2, "maxReplicas": 4, **limits}
+    return {**job("spec", value={"worker": worker, "elastic": said}), "status": STARTED}
+
+
 NAME = (
     "<nil>",
     "it begins the hostnames of the pods, which may have 63",
@@ -154,7 +163,33 @@ CHANGED: dict[str, tuple[Any, Any, list[tuple[str, str]]]] = {
     "replicas after the start": (
         {**VALID, "status": STARTED},
         {**job("spec", "worker", "replicas", value=3), "status": STARTED},
-        [("spec.worker.replicas", "replicas cannot change after the job has started")],
+        [
+            (
+                "spec.worker.replicas",
+                "replicas cannot change after the job has started, unless it is elastic (spec.elastic)",
+            )
+        ],
+    ),
+    "replicas of an elastic job": (elastic(2), elastic(4), []),
+    "fewer than the minimum": (
+        elastic(2),
+        elastic(1),
+        [("spec.worker.replicas", "replicas must be at least elastic.minReplicas")],
+    ),
+    "more than the maximum": (
+        elastic(2),
+        elastic(5),
+        [("spec.worker.replicas", "replicas must be at most elastic.maxReplicas")],
+    ),
+    "limits after the start": (
+        elastic(2),
+        elastic(2, maxReplicas=8),
+        [("spec.elastic", "elastic cannot change after the job has started")],
+    ),
+    "an elastic job that is none any more": (
+        elastic(2),
+        {**VALID, "status": STARTED},
+        [("spec.elastic", "elastic cannot change after the job has started")],
     ),
     "a default that is spelt out": (VALID, job("spec", "allReduce", value={"backend": "Horovod"}), []),
     "the backend": (VALID, job("spec", "allReduce", value={"backend": "Torch"}), [("spec.allReduce", IMMUTABLE)]),

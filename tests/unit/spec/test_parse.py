@@ -173,10 +173,47 @@ BAD: dict[str, tuple[Any, list[str]]] = {
     ),
     "field like no other": (job("spec", "zzz", value=1), ["spec.zzz: unknown field"]),
     "fields of later versions": (
-        job("spec", value={**VALID["spec"], "elastic": {}, "mesh": {}}),
+        job("spec", value={**VALID["spec"], "mesh": {}}),
+        ["spec.mesh: not supported by this version"],
+    ),
+    "limits around other replicas": (
+        job("spec", "elastic", value={"minReplicas": 3, "maxReplicas": 1}),
         [
-            "spec.elastic: not supported by this version",
-            "spec.mesh: not supported by this version",
+            "spec.elastic.maxReplicas: must be at least worker.replicas, got 1 of 2",
+            "spec.elastic.minReplicas: must be at most worker.replicas, got 3 of 2",
+        ],
+    ),
+    "limits without an end": (
+        job("spec", "elastic", value={"minReplicas": 0}),
+        [
+            "spec.elastic.maxReplicas: is required",
+            "spec.elastic.minReplicas: must be at least 1, got 0",
+        ],
+    ),
+    "an elastic job of which all pods restart": (
+        with_value(
+            job("spec", "elastic", value={"minReplicas": 1, "maxReplicas": 4}),
+            "spec",
+            "restart",
+            value={"scope": "All"},
+        ),
+        ["spec.restart.scope: All restarts every pod; an elastic job goes on with those that run"],
+    ),
+    "an elastic job in a queue": (
+        with_value(
+            job("spec", "elastic", value={"minReplicas": 1, "maxReplicas": 4}),
+            "spec",
+            "scheduling",
+            value={"queue": "team"},
+        ),
+        ["spec.scheduling.queue: admits a fixed number of pods at once; an elastic job has none"],
+    ),
+    "an elastic parameter server that waits for everybody": (
+        parameter_server(elastic={"minReplicas": 1, "maxReplicas": 4}, server={"colocated": True}),
+        [
+            "spec.parameterServer.consistency: Sync waits for the push of every worker; an elastic job needs Bounded "
+            "or Async",
+            "spec.server.colocated: shards in worker pods would come and go with them",
         ],
     ),
     "exit codes that cannot be": (

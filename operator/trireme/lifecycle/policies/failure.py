@@ -30,9 +30,13 @@ class Verdict:
     """How long to wait for further last words; 0: final."""
 
 
-def judge(observed: Observed, status: JobStatus, scope: RestartScope, now: datetime) -> Verdict | None:
-    """None when nothing failed that is not counted already."""
-    cause = root_cause(*_uncounted(observed, status))
+def judge(
+    observed: Observed, status: JobStatus, scope: RestartScope, now: datetime, *, elastic: bool = False
+) -> Verdict | None:
+    """None when nothing failed that is not counted already. `elastic`: pods come and go, and one that is not there
+    need not have been."""
+    failed, missing = _uncounted(observed, status)
+    cause = root_cause(failed, () if elastic else missing)
     if cause is None:
         return None
     if not observed.active or (scope is RestartScope.FAILED and not cause.followed):

@@ -35,7 +35,7 @@ def patience_left(plan: Plan, observed: Observed, status: JobStatus, now: dateti
     """Seconds until the pods are to be given back; None when the job is not placed by halves."""
     held = holding(observed)
     since = conditions.since(status, conditions.SCHEDULED, False)
-    if not held or not observed.unschedulable or since is None or _whole(plan) or _goes_on(plan, status):
+    if not held or not observed.unschedulable or since is None or _whole(plan) or _goes_on(plan, status, len(held)):
         return None
     progress = max(since.timestamp(), *(pod.placed_at for pod in held))
     patience = (plan.job.spec.deadlines.pending_seconds or PATIENCE_SECONDS) * (1 + STAGGER * _lot(plan.job.uid, since))
@@ -61,8 +61,10 @@ def _whole(plan: Plan) -> bool:
     return plan.gang is not None or queue_of(plan.job.spec.scheduling) is not None
 
 
-def _goes_on(plan: Plan, status: JobStatus) -> bool:
-    """The members of a parameter server train without the one that is missing."""
+def _goes_on(plan: Plan, status: JobStatus, held: int) -> bool:
+    """The members of a parameter server train without the one that is missing, an elastic job with its minimum."""
+    if plan.job.spec.elastic is not None and held >= plan.minimum:
+        return True
     return status.start_time is not None and plan.job.spec.strategy is Strategy.PARAMETER_SERVER
 
 

@@ -1,0 +1,56 @@
+"""The elastic examples while they are scaled: operator, agents and frameworks together."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.operating import until
+from trireme.cluster.client import Client
+from trireme.cluster.resources import PODS, TRAINING_JOBS
+from trireme.pocket.cluster import PocketCluster
+
+EXAMPLES = Path(__file__).parents[2] / "manifests/examples"
+SECONDS = 180
+
+Object = dict[str, Any]
+
+
+async def status(client: Client, name: str, holds: Any) -> Object:
+    """The job's status once it holds."""
+    found = await until(client, TRAINING_JOBS, "default", lambda jobs: bool(holds(jobs[name].get("status") or {})))
+    said: Object = found[name]["status"]
+    return said
+
+
+async def scale(client: Client, name: str, replicas: int) -> None:
+    await client.patch(TRAINING_JOBS, "default", name, {"spec": {"replicas": replicas}}, subresource="scale")
+
+
+@pytest.mark.parametrize("example", ["digits-elastic-horovod", "digits-elastic-torch", "digits-elastic-ps"])
+async def test_an_example_is_scaled_while_it_trains(example: str, tmp_path: Path) -> None:
+    job = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8"))
+    command = job["spec"]["worker"]["template"]["spec"]["containers"][0]["command"]
+    job["spec"]["worker"]["template"]["spec"]["containers"][0]["command"] = [*command[:3], "--epochs", "60"]
+    async with (
+        asyncio.timeout(SECONDS),
+        PocketCluster(tmp_path / "cluster") as cluster,
+        cluster.client() as client,
+    ):
+        await client.create(TRAINING_JOBS, "default", job)
+        await status(client, example, lambda said: said.get("progress", {}).get("step", 0) > 0)
+        await scale(client, example, 3)
+        await status(client, example, lambda said: said["message"].startswith("Running: 3/3 pods (elastic 1-4)"))
+        await scale(client, example, 1)
+        await status(client, example, lambda said: said["message"].startswith("Running: 1/1 pods (elastic 1-4)"))
+        done = await status(client, example, lambda said: "completionTime" in said)
+        left, _ = await client.list(PODS, "default")
+    counted = {key: done.get(key, 0) for key in ("phase", "attempt", "restarts", "disruptions")}
+    assert counted == {"phase": "Succeeded", "attempt": 0, "restarts": 0, "disruptions": 0}, done["message"]
+    assert done["progress"]["metrics"]["accuracy"] >= 0.95
+    assert {pod["metadata"]["name"] for pod in left if pod["metadata"]["labels"]["trireme.dev/role"] == "worker"} == {
+        f"{example}-worker-0"
+    }
