@@ -35,7 +35,6 @@ from trireme_worker.hang import Culprit, Inquiry
 from trireme_worker.membership import Gathering, Seat, Terms, Who
 from trireme_worker.pace import Pace
 
-
 NEXT_GENERATION = "the next generation"
 """What a newcomer to a running job waits for, in the place of a missing pod's name."""
 
