@@ -20,7 +20,7 @@ HIGHLIGHTS = {TRIREME.name: {"linewidth": 2.5, "zorder": 3}, SOCKETS.name: {"lin
 
 def draw(rows: Sequence[Row], folder: Path) -> None:
     """Writes ps-speed.svg and ps-cost.svg."""
-    matplotlib.rcParams["svg.hashsalt"] = "trireme"  # the same figures give the same file
+    matplotlib.rcParams |= {"svg.hashsalt": "trireme", "svg.fonttype": "none"}  # the same figures give the same file
     _speed(rows, folder / "ps-speed.svg")
     _cost(rows, folder / "ps-cost.svg")
 
@@ -34,14 +34,14 @@ def _speed(rows: Sequence[Row], path: Path) -> None:
         _lines(axis, chosen, "gb_per_s")
         where = "TCP" if transport == "tcp" else "AF_UNIX"
         axis.set(title=f"{where}, workers: {workers}, servers: 1", ylabel="GB/s pushed and pulled", ylim=(0, None))
-    _finish(figure, axes.flat[0], path)
+    _finish(figure, axes.flat[1], path)
 
 
 def _cost(rows: Sequence[Row], path: Path) -> None:
     figure, axes = pyplot.subplots(1, 3, figsize=(14, 4.8), layout="constrained")
     apart = _chosen(rows, lambda one: _apart(one, "tcp", 2, 1))
     _lines(axes[0], apart, "cpu_s_per_gb")
-    axes[0].set(title="TCP, workers: 2, servers: 1", ylabel="CPU seconds per GB, both ends", ylim=(0, None))
+    axes[0].set(title="TCP, workers: 2, servers: 1", ylabel="CPU seconds per GB, both ends", yscale="log")
     _lines(axes[1], [one for one in apart if one["size"] >= MIB], "server_peak_in_shards")
     axes[1].set(title="the same", ylabel="peak memory of the server, in shards", yscale="log")
     _lines(axes[2], _chosen(rows, lambda one: one["colocated"]), "ms")

@@ -18,8 +18,6 @@ LARGE = 4 * MIB
 """The targets hold from here on."""
 BUFFER_BYTES = 4 * MIB
 """A connection's: the largest range."""
-PROCESS_BYTES = 4 * MIB
-"""What a server needs for itself, whatever its shard: threads, code that is run for the first time."""
 SHARDS = 2.0
 """Copies of its shard that a server may hold."""
 
@@ -131,7 +129,7 @@ def _short(target: Target, one: Mapping[str, Any]) -> str:
     ours = one["peers"].get(TRIREME.name)
     if ours is None:
         return f"{name(one)}: not measured"
-    allowed = (SHARDS * one["size"] / one["servers"] + one["workers"] * BUFFER_BYTES + PROCESS_BYTES) / MIB
+    allowed = (SHARDS * one["size"] / one["servers"] + one["workers"] * BUFFER_BYTES) / MIB
     peak = ours["server_peak_mib"]
     return "" if peak <= allowed else f"{name(one)}: {peak:.1f} MiB, {allowed:.1f} allowed"
 
