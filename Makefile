@@ -50,6 +50,17 @@ test: lint verify $(SENTENCES) ## Everything that CI checks: lint, types, layers
 unit: $(READY) ## The unit tests alone (seconds)
 	@$(PYTEST) tests/unit
 
+SEED ?= $(shell date +%s)
+MINUTES ?= 10
+
+.PHONY: fuzz
+fuzz: $(READY) ## Misfortune of every kind for the parameter server, MINUTES=10 long; SEED repeats a run
+	@PYTHONPATH=operator:images/worker:tests $(BIN)/python tests/support/psfuzz.py $(SEED) $(MINUTES)
+
+.PHONY: chaos
+chaos: $(READY) ## Trainings under seeded misfortunes, for TRIREME_CHAOS_MINUTES (10) from TRIREME_CHAOS_SEED on
+	@$(BIN)/python tests/chaos/long.py
+
 .PHONY: chart-test
 chart-test: $(READY) ## The chart as Helm renders it; on a real cluster too when TRIREME_TEST_KUBECONFIG names one
 	@$(PYTEST) tests/chart
@@ -131,10 +142,14 @@ _kind-down: _kind-there $(READY)
 	kind delete cluster --name trireme
 	@rm -f $(KIND_CONFIG)
 
+BENCHMARKS ?= $(basename $(notdir $(wildcard benchmarks/*.py)))
+
 .PHONY: bench
 bench: $(READY) ## The benchmarks; JSON goes to benchmarks/results
+	@$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@mkdir -p benchmarks/results
-	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script > benchmarks/results/$$(basename $$script .py).json; done
+	@for name in $(BENCHMARKS); do echo "$$name"; \
+		$(BIN)/python benchmarks/$$name.py $$(test $$name != ps || echo --plot benchmarks/results) > benchmarks/results/$$name.json; done
 	@$(BIN)/python benchmarks/launch.py --scale --plot benchmarks/results/launch-scale.svg > benchmarks/results/launch-scale.json
 
 .PHONY: clean

@@ -94,7 +94,7 @@ async def compare(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def reached(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Each number beside its bound: the median ratio, of all others the worst round."""
+    """Each number beside its bound: of times the median round, of counts and memory the worst."""
     ours, workers = result["operator"], result["workers"]
     events = [round["pod_events_of_all_jobs_in_turn"]["cpu_us_per_event"] for round in ours]
     memory = max(round["rss_mib"] for round in ours) * 2**20 / 1e6
@@ -103,7 +103,7 @@ def reached(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "ratio_to_raw": (result["ratio_to_raw_median"], ">=", RATIO),
         "launch_writes_per_job": (max(map(_own_writes, ours)), "<=", workers + WRITES),
         "status_patches_per_job": (max(round["status_patches_per_job"] for round in ours), "<=", PATCHES),
-        "cpu_us_per_pod_event": (max(events), "<", EVENT_US),
+        "cpu_us_per_pod_event": (statistics.median(events), "<", EVENT_US),
         "rss_mb": (round(memory, 1), "<", round(RSS_MB + RSS_KIB_PER_POD * 1024 * pods / 1e6, 1)),
     }
     if "idle" in result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trireme.contract import names
 from trireme.plan import manifests as write
 from trireme.plan.planner import plan
 from trireme.plan.support import support
@@ -18,7 +19,7 @@ TOKEN = "token"
 
 def manifests(text: str) -> list[dict[str, Any]]:
     """In the order in which they are created."""
-    (obj,) = load(text)
+    (obj,) = (document for document in load(text) if document["kind"] == names.KIND)
     planned = plan(parse({**obj, "metadata": {**obj["metadata"], "uid": UID}}), attempt=0, agent=AGENT)
     supports = support(planned, TOKEN, CONTENT)
     return [*(each.manifest for each in supports), *(write.pod(planned, pod) for pod in planned.pods)]

@@ -128,7 +128,7 @@ def _exits() -> Iterator[str]:
     """The codes with a meaning of their own, and one row for each family of the others."""
     for code in range(256):
         found = exits.describe(code)
-        if found.kind not in (exits.Kind.ERROR, exits.Kind.SIGNAL):
+        if found.reason not in ("Error", "Signal"):
             yield f"| {code} | {found.kind.value} | {found.reason} | {found.meaning} |\n"
         elif code == exits.KILLED:
             yield f"| 128 + n | {found.kind.value} | {found.reason} | ended by signal n, such as {code} for SIGKILL |\n"

@@ -33,17 +33,17 @@ def silent() -> Iterator[int]:
         thread.join()
 
 
-@pytest.mark.parametrize("closing", [True, False], ids=["being-closed", "open"])
-def test_no_connection_is_left_to_a_silent_peer(silent: int, closing: bool) -> None:
+@pytest.mark.parametrize("closings", [0, 1, 2], ids=["open", "being-closed", "closed-twice"])
+def test_no_connection_is_left_to_a_silent_peer(silent: int, closings: int) -> None:
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     loop = Loop()
 
     async def connect() -> socket.socket:
         transport, _ = await loop.create_connection(asyncio.Protocol, "127.0.0.1", silent, ssl=trusting)
-        if closing:
-            transport.close()
         found: socket.socket = transport.get_extra_info("socket")
+        for _ in range(closings):
+            transport.close()
         return found
 
     with asyncio.Runner(loop_factory=lambda: loop) as runner:

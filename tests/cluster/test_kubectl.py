@@ -232,3 +232,18 @@ async def test_api_resources_and_permissions(kubectl: Kubectl) -> None:
     assert ["widgets", "wd", f"{GROUP}/v1", "true", "Widget"] in listed
     assert ["pods", "po", "v1", "true", "Pod"] in listed
     assert await kubectl("auth", "can-i", "create", "pods") == "yes\n"
+
+
+CLAIM = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: checkpoints}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+"""
+
+
+@pytest.mark.skipif("TRIREME_TEST_KUBECONFIG" in os.environ, reason="what binds claims is a real cluster's own")
+async def test_a_claim_is_bound_as_soon_as_it_is_there(kubectl: Kubectl) -> None:
+    assert await kubectl("apply", "-f", "-", stdin=CLAIM) == "persistentvolumeclaim/checkpoints created\n"
+    shown = (await kubectl("get", "pvc", "--no-headers")).split()
+    assert shown[:-1] == ["checkpoints", "Bound", "1Gi", "RWO", "<unset>"]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes_tools import binary
 
 ROOT = Path(__file__).parents[2]
@@ -51,23 +50,8 @@ def kubectl() -> Iterator[Kubectl]:
     kubectl("delete", "namespace", namespace, "--wait=false")
 
 
-def claims(example: Path) -> Iterator[dict[str, Any]]:
-    """The PersistentVolumeClaims that an example needs."""
-    job = yaml.safe_load(example.read_text())
-    for volume in job["spec"]["worker"]["template"]["spec"].get("volumes", ()):
-        if claim := volume.get("persistentVolumeClaim"):
-            yield {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "metadata": {"name": claim["claimName"]},
-                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-            }
-
-
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_succeeds_and_leaves_nothing(kubectl: Kubectl, example: Path) -> None:
-    for claim in claims(example):
-        kubectl("apply", "-f", "-", text=json.dumps(claim))
     kubectl("apply", "-f", str(example))
     kubectl("wait", "--for=condition=Succeeded", f"trainingjob/{example.stem}", WAIT)
     progress = kubectl.job(example.stem)["status"]["progress"]

@@ -84,6 +84,7 @@ class Job:
         replicas: int = 2,
         slots: int = 1,
         servers: int = 0,
+        colocated: bool = False,
         indices: Sequence[int] | None = None,
         server_indices: Sequence[int] | None = None,
         life: int = 0,
@@ -112,7 +113,7 @@ class Job:
             address = index + 1 + serves * max(replicas, max_replicas)
             env = PodEnvironment(
                 job=self.name, namespace="default", role=role, index=index, slots=0 if serves else slots,
-                shards=int(serves), replicas=replicas, servers=servers, attempt=life, backend="Horovod",
+                shards=int(serves or colocated), replicas=replicas, servers=servers, attempt=life, backend="Horovod",
                 coordinator="{}:{}".format(*self.coordinator), token_file=str(token_file), join_seconds=join_seconds,
                 grace_seconds=grace_seconds, restart_scope=restart_scope, independent=independent,
                 hang_seconds=hang_seconds, pod_ip=f"{self.network}.{address}", pod_uid=f"uid-{role}-{index}-{life}",
@@ -132,7 +133,14 @@ class Job:
 
     def rank(self, rank: int) -> int:
         """Process id of a rank that runs; what it has started is in its group."""
-        own = f"RANK={rank}".encode()
+        return self.process("RANK", rank)
+
+    def shard(self, index: int) -> int:
+        """The same of a parameter server's shard."""
+        return self.process(environ.SERVER_INDEX, index)
+
+    def process(self, key: str, number: int) -> int:
+        own = f"{key}={number}".encode()
         (leader,) = {os.getpgid(pid) for pid in self.processes() if own in _environment(pid).split(b"\0")}
         return leader
 

@@ -17,8 +17,8 @@ from trireme_worker import client as client_module
 from trireme_worker.client import Client, Unreachable
 from trireme_worker.link import Link, Lost
 from trireme_worker.local import LocalService
-from trireme_worker.regroup import Regroup
 from trireme_worker.membership import Terms
+from trireme_worker.regroup import Regroup
 from trireme_worker.rendezvous import Rendezvous
 from trireme_worker.server import Refused, Request, Response, Server
 from trireme_worker.service import CoordinatorService

@@ -76,8 +76,8 @@ def test_several_killed_pods_are_one_loss(job):
 
 def test_of_two_ranks_killed_at_once_one_is_the_cause(job):
     first, *others = start(job)
-    for rank in (1, 2):
-        os.kill(job.rank(rank), signal.SIGKILL)
+    for process in [job.rank(1), job.rank(2)]:  # found first: the second is stopped soon after the first is killed
+        os.kill(process, signal.SIGKILL)
     lost = 1 if "worker-1" in first.wait_for_agent("generation 1 has ended") else 2
     assert others.pop(lost - 1).wait().code == exits.KILLED
     assert codes(first, *others, *successors(job, lost)) == [0, 0, 0]
@@ -262,8 +262,8 @@ def test_a_lost_coordinator_ends_no_independent_member(job, members):
 def test_the_successor_of_a_worker_that_was_done_does_nothing(job):
     script = UNTIL_TOLD.replace("while", "[ $RANK = 1 ] && exit 0; while")
     first, second, server = job.start(shell(script), **MEMBERS)
-    second.wait_for("[1] ready 1 as worker")
     first.wait_for("[0] ready 1 as worker")
+    second.wait_for_agent("the ranks of this pod are done")
     second.process.send_signal(signal.SIGTERM)
     assert second.wait().code == exits.TERMINATED
     (successor,) = job.start(["false"], indices=[1], server_indices=[], life=1, **MEMBERS)

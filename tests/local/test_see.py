@@ -33,7 +33,7 @@ def job(code: int) -> dict[str, Any]:
         "metadata": {"name": "talk"},
         "spec": {
             "worker": {"replicas": 2, "template": {"spec": {"containers": [container]}}},
-            "restart": {"limit": 0},
+            "restart": {"limit": 0, "scope": "All"},  # a pod that waits for the failed one would go with its log
         },
     }
 

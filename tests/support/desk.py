@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,12 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 TRIREME = [sys.executable, "-m", "trireme.cli"]
+
+
+def _as_at_a_terminal() -> None:
+    """Whoever runs the tests, below nohup or in the background: ignored signals are inherited."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @dataclass
@@ -51,6 +58,7 @@ class Desk:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=_as_at_a_terminal,
         )
         self.started.append(process)
         return process

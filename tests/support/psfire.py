@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -17,10 +18,10 @@ from support.psgroup import Group
 from trireme_worker.comm.ps.channel import Channel, Exchange
 from trireme_worker.comm.ps.client import Client
 from trireme_worker.comm.ps.errors import ParameterServerError
-from trireme_worker.comm.ps.frame import Kind
+from trireme_worker.comm.ps.frame import Header
+from trireme_worker.comm.ps.operation import Request
 from trireme_worker.comm.ps.slot import Status
 
-PUSHES = (Kind.PUSH, Kind.PUSH_PULL)
 SETTLE_SECONDS = 30.0
 
 
@@ -34,22 +35,16 @@ class Echo:
         self._submit = self._courier._submit
         self._courier._submit = self._twice  # type: ignore[method-assign]
 
-    def _twice(self, channel: Channel, request: object) -> None:
+    def _twice(self, channel: Channel, request: Request) -> None:
         view = self._courier._watch.placement.view.number
-        header = self._header(request, view)
-        if header.kind in PUSHES and self._rng.random() < self._share:
-            body = [memoryview(bytes(part)) for part in request.body]  # type: ignore[attr-defined]
-            self._old.append(Exchange(header, lambda outcome: None, request.meta, body))  # type: ignore[attr-defined]
-        self._submit(channel, request)  # type: ignore[arg-type]
+        if request.pushes and self._rng.random() < self._share:
+            body = [memoryview(bytes(part)) for part in request.body]
+            header = Header(request.kind, table=request.table.number, index=request.index, number=request.number)
+            self._old.append(Exchange(header, lambda outcome: None, request.meta, body))
+        self._submit(channel, request)
         if self._old and self._rng.random() < self._share:
-            old = self._old[self._rng.randrange(len(self._old))]
-            channel.submit(replace(old, header=replace(old.header, view=view)))
-
-    def _header(self, request: object, view: int) -> object:
-        from trireme_worker.comm.ps.frame import Header
-
-        r = request
-        return Header(r.kind, view=view, table=r.table.number, index=r.index, number=r.number, flags=r.flags)  # type: ignore[attr-defined]
+            old = self._rng.choice(self._old)
+            channel.submit(replace(old, header=old.header._replace(view=view)))
 
 
 @dataclass
@@ -187,10 +182,8 @@ def kill_worker(fire: Fire, rng: random.Random) -> None:
 def change_rule(fire: Fire, rng: random.Random) -> None:
     client = rng.choice(fire.lives).client
     if client is not None:
-        try:
+        with suppress(ParameterServerError):  # the server or the worker may just be dying
             client.set_consistency(rng.choice(["Sync", "Async", "Bounded:2"]))
-        except ParameterServerError:
-            pass  # the server or the worker is just dying
 
 
 def settled(group: Group, seconds: float = SETTLE_SECONDS) -> bool:
@@ -220,3 +213,7 @@ def _settled(group: Group) -> bool:
                     if slot is None or slot.status is not wanted or slot.tag != view.number:
                         return False
     return True
+
+
+TABLES = {"a": 640, "b": 128, "c": 1_200_000}
+ALL = [cut, kill_server, start_server, kill_worker, change_rule, start_server]

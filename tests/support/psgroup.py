@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from trireme.contract.wire import Serving, View
-from trireme_worker.comm.ps.client import Client, Worker
+from trireme_worker.comm.ps.client import Client
 from trireme_worker.comm.ps.server import Server, Settings
+from trireme_worker.comm.ps.worker import Worker
 
 TOKEN = b"t" * 64
 HELD_SECONDS = 0.5

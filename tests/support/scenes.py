@@ -62,6 +62,7 @@ class Scene:
             index=index,
             attempt=0,
             plan=self.plan.digest,
+            agent=self.plan.agent[:16],
             phase=PodPhase.PENDING,
             created_at=NOW.timestamp(),
         )

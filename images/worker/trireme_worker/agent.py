@@ -8,7 +8,6 @@ a generation: a rank's failure is reported, and the answer says whose failure it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -40,6 +39,8 @@ FORWARDED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS = 1.0
 """For ranks to end when a peer has failed: what they compute together cannot succeed any more."""
+CANCEL_SECONDS = 0.1
+"""Between two tries to cancel what waits."""
 PARTING_SECONDS = 1.0
 """For the other pods to hear of a failure from a coordinator that goes; who does not is told by its successor."""
 
@@ -121,6 +122,8 @@ class Agent:
         self._generation = 0
         self._since = 0
         """The first generation whose processes still run; 0: none do."""
+        self._waiting = False
+        """For the other pods, which the coordinator knows and the log says."""
         self._stands: dict[int, Stand] = {}
         self._told_to_stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -196,7 +199,7 @@ class Agent:
 
     def _start(self, joined: Joined) -> None:
         assert joined.generation is not None
-        self._generation = joined.generation.number
+        self._generation, self._waiting = joined.generation.number, joined.done
         if self._local.rendezvous is not None:
             self._local.rendezvous.close()
         self._local.rendezvous = Rendezvous(self._link, self._generation, self._lost_seconds)
@@ -270,15 +273,16 @@ class Agent:
     async def _beat(self) -> wire.Orders | None:
         """None when there is something new to say before the coordinator has answered."""
         self._news.clear()
-        moved, stands = self._ranks.moved(), self._stands
+        state, moved, stands = self._ranks.state(), self._ranks.moved(), self._stands
         regroup = self._ranks.regroup
-        said = self._member.beat(
-            self._ranks.state(), moved, self._ranks.failure(), stands, rigid=regroup.rigid, asks=regroup.asks
-        )
+        said = self._member.beat(state, moved, self._ranks.failure(), stands, rigid=regroup.rigid, asks=regroup.asks)
         orders = await self._until_news(said)
         if orders is not None:
             self._ranks.told(moved)
             self._stands = {}
+            if state is State.DONE and orders.order is Order.CONTINUE and not self._waiting:
+                self._waiting = True
+                self._pod.output.say("the ranks of this pod are done: waiting for the others")
         return orders
 
     async def _join_successor(self, reason: str) -> _Again | None:
@@ -329,8 +333,7 @@ class Agent:
             await _first(others, self._told_to_stop)
             return
         seconds = PARTING_SECONDS if brief else environ.AGENT_SECONDS - member.GOODBYE_SECONDS
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(others, seconds)
+        await _first(others, asyncio.ensure_future(asyncio.sleep(seconds)))
 
     def _failed(self, code: int, message: str) -> Termination:
         return self._speaker.failed(code, message, at=time.time())
@@ -379,5 +382,7 @@ async def _first(work: Coroutine[Any, Any, T], interruption: asyncio.Future[Any]
         await asyncio.wait({task, interruption}, return_when=asyncio.FIRST_COMPLETED)
         return task if task.done() else None
     finally:
-        task.cancel()
+        while not task.done():  # wait_for of Python 3.11 and older may lose a cancellation that comes with its result
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_SECONDS)
         await asyncio.gather(task, return_exceptions=True)

@@ -35,7 +35,6 @@ from trireme_worker.hang import Culprit, Inquiry
 from trireme_worker.membership import Gathering, Seat, Terms, Who
 from trireme_worker.pace import Pace
 
-
 NEXT_GENERATION = "the next generation"
 """What a newcomer to a running job waits for, in the place of a missing pod's name."""
 
@@ -261,6 +260,8 @@ class Coordinator:
             self._seats.setdefault((role, index), Seat(unknown, now, gone=True))
         self._number = number
         self._form(now)
+        new = [who for who, seat in self._seats.items() if not seat.gone and seat.join.generation < number]
+        self._pace.returning(rank for who in new for rank in self._ranks_of(who))
 
     def _form(self, now: float) -> None:
         self._seat_ranks()

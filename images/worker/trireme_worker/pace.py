@@ -54,10 +54,15 @@ class Pace:
     def __init__(self) -> None:
         self._ranks: dict[int, _Rank] = {}
         self._lowest: int | None = None
+        self._returning: set[int] = set()
+        """Ranks whose processes are being replaced, until these report."""
         self.progress: Progress | None = None
         """Of the lowest rank that reports; it outlives the generation."""
 
     def add(self, rank: int, progress: Progress, now: float) -> None:
+        if rank in self._returning:
+            self._returning.discard(rank)
+            self.excuse(now)
         known = self._ranks.setdefault(rank, _Rank(progress.step, now))
         known.add(progress.step, now)
         if self._lowest is None or rank <= self._lowest:
@@ -66,15 +71,20 @@ class Pace:
     def restart(self) -> None:
         """All processes are new ones: nothing that they do not report themselves counts."""
         self._ranks.clear()
+        self._returning.clear()
         self._lowest = None
 
     def forget(self, ranks: Iterable[int]) -> None:
         """Their processes have ended; successors may report."""
-        for rank in ranks:
-            self._ranks.pop(rank, None)
+        self._returning.update(rank for rank in ranks if self._ranks.pop(rank, None) is not None)
+
+    def returning(self, ranks: Iterable[int]) -> None:
+        """They are replacing processes that are not known."""
+        self._returning.update(ranks)
 
     def done(self, ranks: Iterable[int]) -> None:
         for rank in ranks:
+            self._returning.discard(rank)
             if rank in self._ranks:
                 self._ranks[rank].active = False
 
@@ -92,7 +102,12 @@ class Pace:
         return known.step if known is not None else None
 
     def overdue(self, now: float, seconds: float, *, each: bool) -> Collection[int]:
-        """Ranks that have made no step for `seconds`; `each`: of themselves, else only if none of the job has."""
+        """Ranks that have made no step for `seconds`; `each`: of themselves, else only if none of the job has.
+
+        None while processes are being replaced: others may wait for them, and would be blamed for it.
+        """
+        if self._returning:
+            return []
         active = {rank: known for rank, known in self._ranks.items() if known.active}
         late = [rank for rank, known in active.items() if now - known.moved >= seconds]
         return late if each or len(late) == len(active) else []

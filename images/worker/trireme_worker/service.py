@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from trireme.contract import codec, wire
+from trireme.contract import codec, names, wire
 
 from trireme_worker.coordinator import Coordinator, NotAMember
 from trireme_worker.membership import Terms, Who
@@ -44,6 +43,8 @@ class CoordinatorService:
         self._stored = 0
         """The generation whose store it is."""
         self._views = Views(shards)
+        self._serving_role = names.ROLE_SERVER if terms.servers else names.ROLE_WORKER
+        """Whose pods carry the shards."""
         self._changed = asyncio.Event()
         self._formed: tuple[wire.Joined, bytes] | None = None
         self._server = Server(
@@ -127,7 +128,8 @@ class CoordinatorService:
 
     def _heard(self, beat: wire.Beat) -> None:
         self._coordinator.beat(beat, self._clock())
-        if beat.failure is not None and beat.failure.rank is None:  # its agent knows that before the silence does
+        ended = beat.failure is not None and beat.failure.rank is None  # its agent knows that before the silence does
+        if ended and beat.role == self._serving_role:
             self._views.ended(beat.index)
 
     async def _status(self, request: Request) -> Response:
@@ -147,17 +149,17 @@ class CoordinatorService:
         return Response(codec.encode(self._views.view))
 
     async def _answer_store(self, request: Request) -> Response:
-        generation, *names = request.segments()[2:] or [""]
+        generation, *keys = request.segments()[2:] or [""]
         self._check_running(generation)
-        if request.method == "PUT" and len(names) == 2:
-            self._store.put(names[0], names[1], request.body)
+        if request.method == "PUT" and len(keys) == 2:
+            self._store.put(keys[0], keys[1], request.body)
             self._announce()
             return Response()
-        if request.method == "DELETE" and len(names) == 1:
-            self._store.drop(names[0])
+        if request.method == "DELETE" and len(keys) == 1:
+            self._store.drop(keys[0])
             return Response()
-        if request.method == "GET" and len(names) == 1:
-            answer = await self._follow(names[0], request.after())
+        if request.method == "GET" and len(keys) == 1:
+            answer = await self._follow(keys[0], request.after())
             self._check_running(generation)
             return answer
         raise _refusal_of_method(request)
@@ -195,8 +197,11 @@ class CoordinatorService:
             await self._news(left)
 
     async def _news(self, seconds: float) -> None:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), seconds)
+        news = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({news}, timeout=seconds)
+        finally:
+            news.cancel()
 
     def _pass_time(self) -> None:
         now = self._clock()

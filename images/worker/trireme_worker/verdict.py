@@ -17,19 +17,6 @@ SETTLE_SECONDS = 0.5
 QUIET_SECONDS = 3 * wire.BEAT_SECONDS
 """Without a beat for so long, while its peers' connections break, a pod is lost; silence alone must last longer."""
 
-CONNECTION_ERRORS = (
-    "HorovodInternalError",
-    "Connection closed by peer",
-    "Connection reset by peer",
-    "Broken pipe",
-    "DistNetworkError",
-    "DistBackendError",
-    "Socket closed",
-    "ncclRemoteError",
-    "ncclSystemError",
-)
-"""What the frameworks say when a peer is gone."""
-
 
 def root(failures: Sequence[Failure]) -> Failure:
     """The root cause among failures in the order in which they were reported; at least one.
@@ -53,4 +40,4 @@ def _suspicion(failure: Failure) -> int:
     if failure.exit_code == exits.ABORTED:
         return 1
     text = "\n".join((failure.message, *failure.log_tail))
-    return int(any(error in text for error in CONNECTION_ERRORS))
+    return int(any(error in text for error in exits.CONNECTION_ERRORS))

@@ -95,6 +95,7 @@ def summary(job: dict[str, Any]) -> str:
         lines.append(f"last progress: {progress}")
     failure = status.get("failure", {})
     if failure.get("logTail"):
-        lines.append(f"last lines of {failure['pod']}, rank {failure.get('rank')}:")
+        rank = f", rank {failure['rank']}" if "rank" in failure else ""
+        lines.append(f"last lines of {failure['pod']}{rank}:")
         lines += [f"    {line}" for line in failure["logTail"]]
     return "\n".join(lines)

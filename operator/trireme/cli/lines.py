@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import re
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,11 +80,12 @@ def wanted(shown: Line, ranks: Collection[int]) -> bool:
 
 @dataclass(frozen=True)
 class Source:
-    """The trainers' logs of one job."""
+    """The logs of one job's trainers and servers."""
 
     client: Client
     namespace: str
-    container: str | None
+    container: Callable[[str], str | None]
+    """By the pod's name."""
 
     async def read(
         self,
@@ -98,7 +99,7 @@ class Source:
         """Raises ApiError."""
         rest = b""
         chunks = self.client.logs(
-            self.namespace, pod, self.container, follow=follow, timestamps=True,
+            self.namespace, pod, self.container(pod), follow=follow, timestamps=True,
             tail_lines=tail, since_seconds=since_seconds, since_time=since_time,
         )  # fmt: skip
         async with aclosing(chunks):

@@ -15,7 +15,7 @@ from trireme.cli.errors import JobFailed
 from trireme.cli.follow import FINISHED, Follower, started
 from trireme.cli.lines import START, Line, Mark, Source, merged, wanted
 from trireme.cli.mirror import Mirror
-from trireme.cli.ranks import ranks_of, trainer_container
+from trireme.cli.ranks import ranks_of, role_of, trainer_container
 from trireme.cli.target import Target, find_job, on_cluster, pod_selector, pods_of, target, target_options
 from trireme.cluster import podview
 from trireme.cluster.client import Client, Object
@@ -71,7 +71,7 @@ async def _logs(
         job = await find_job(client, where.namespace, name)
         found = await pods_of(client, where.namespace, name)
         hosts = _hosts(job, found, ranks)
-        source = Source(client, where.namespace, trainer_container(job))
+        source = Source(client, where.namespace, lambda pod: trainer_container(job, role_of(pod)))
         pods = [podview.of_object(pod) for pod in found]
         ready = [pod.name for pod in pods if started(pod) and (not hosts or pod.name in hosts)]
         seen: dict[str, Mark] = {}

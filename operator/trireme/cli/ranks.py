@@ -45,8 +45,15 @@ def span(ranks: range) -> str:
     return str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]}-{ranks[-1]}"
 
 
-def trainer_container(job: Mapping[str, Any]) -> str | None:
-    """The name of the container that trains; None when the template does not say."""
-    containers = job["spec"]["worker"]["template"].get("spec", {}).get("containers") or [{}]
+def role_of(pod: str) -> str:
+    """From the pod's name, as contract.names forms it."""
+    return pod.rsplit("-", 2)[1]
+
+
+def trainer_container(job: Mapping[str, Any], role: str = names.ROLE_WORKER) -> str | None:
+    """The name of the container that trains, or serves; None when the template does not say."""
+    spec = job["spec"]
+    template = (spec.get(role) or {}).get("template") or spec[names.ROLE_WORKER]["template"]
+    containers = template.get("spec", {}).get("containers") or [{}]
     found = [container.get("name") for container in containers]
     return names.TRAINER_CONTAINER if names.TRAINER_CONTAINER in found else found[0]

@@ -149,22 +149,32 @@ def finished(job: dict[str, Any]) -> bool:
 
 
 class Followers:
-    """One log follower a pod, started when the job has started."""
+    """One log follower a pod, started when the job has started; another one for each successor of a pod."""
 
     def __init__(self, client: Client, display: Display) -> None:
         self._client = client
         self._display = display
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._attempts: dict[str, int] = {}
+        """By pod name, the job's attempt when its log was begun."""
 
     def follow(self, job: dict[str, Any]) -> None:
         status = job.get("status", {})
         if not status.get("startTime") and not finished(job):
             return
-        for index in range(status["workers"]["desired"] if "workers" in status else 0):
-            pod = names.pod_name(job["metadata"]["name"], names.ROLE_WORKER, index)
-            if pod not in self._tasks:
-                copy = self._copy(job["metadata"]["namespace"], pod, trainer_container(job))
-                self._tasks[pod] = asyncio.create_task(copy)
+        for role, counts in ((names.ROLE_WORKER, "workers"), (names.ROLE_SERVER, "servers")):
+            for index in range((status.get(counts) or {}).get("desired", 0)):
+                pod = names.pod_name(job["metadata"]["name"], role, index)
+                if pod not in self._tasks or self._succeeded(pod, job):
+                    copy = self._copy(job["metadata"]["namespace"], pod, trainer_container(job, role))
+                    self._tasks[pod] = asyncio.create_task(copy)
+                    self._attempts[pod] = status.get("attempt", 0)
+
+    def _succeeded(self, pod: str, job: dict[str, Any]) -> bool:
+        """Whether another pod of the name has begun to run since the log of the last one ended."""
+        status = job["status"]
+        later = status.get("attempt", 0) > self._attempts[pod]
+        return later and self._tasks[pod].done() and (status.get("phase") == "Running" or finished(job))
 
     async def drain(self) -> None:
         if self._tasks:

@@ -125,6 +125,7 @@ def _pod(view: _Pod) -> Pod:
         index=_number(labels.get(names.LABEL_INDEX)),
         attempt=_number(labels.get(names.LABEL_ATTEMPT)),
         plan=(metadata.annotations or {}).get(names.ANNOTATION_PLAN, ""),
+        agent=(metadata.annotations or {}).get(names.ANNOTATION_AGENT, ""),
         phase=_PHASES.get(status.phase or "Pending", PodPhase.UNKNOWN),
         created_at=_seconds(metadata.creation_timestamp),
         node=view.spec.node_name or "",

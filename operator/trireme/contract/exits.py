@@ -60,6 +60,19 @@ POD_REPLACED = "PodReplaced"
 POD_UNSUPPORTED = "PocketUnsupported"
 """Reason of a pod that the pocket's node turned away for what it cannot do."""
 
+CONNECTION_ERRORS = (
+    "HorovodInternalError",
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "DistNetworkError",
+    "DistBackendError",
+    "Socket closed",
+    "ncclRemoteError",
+    "ncclSystemError",
+)
+"""What the frameworks say when a peer is gone."""
+
 _NAMED = {
     SUCCESS: Exit(Kind.SUCCESS, "Completed", "all ranks are done"),
     COMMAND_NOT_EXECUTABLE: Exit(Kind.CONFIGURATION, "CommandNotExecutable", "the command cannot be executed"),

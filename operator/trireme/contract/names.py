@@ -30,6 +30,8 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "trireme"
 ANNOTATION_PLAN = f"{GROUP}/plan"
 """Hash of the plan that made a pod: a pod of another plan is replaced as long as its job has not started."""
+ANNOTATION_AGENT = f"{GROUP}/agent"
+"""Hash of the agent in a pod: agents of two versions do not meet in one job."""
 ANNOTATION_SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 """Of the cluster autoscaler; that it is "true" also means that a pod needs no disruption budget."""
 

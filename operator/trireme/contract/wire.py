@@ -230,7 +230,7 @@ class Serving:
     address: str
     port: int
     socket: str = ""
-    """Path of its AF_UNIX socket; empty when it has none."""
+    """Its AF_UNIX socket: a path, or `@name` in the abstract namespace of the pod's network; empty: it has none."""
     view: int = 0
     """The highest view that it has seen: a new coordinator counts on from there."""
 

@@ -155,8 +155,10 @@ def _outdated(plan: Plan, observed: Observed, status: JobStatus) -> tuple[Pod, .
     outdated = {pod.uid for pod in observed.stale}
     if conditions.is_true(status, conditions.RESTARTING):
         everybody = plan.job.spec.restart.scope is RestartScope.ALL
-        former = observed.ours if everybody else observed.ended
-        outdated |= {pod.uid for pod in former if pod.attempt < status.attempt}
+        former = [pod for pod in observed.ours if pod.attempt < status.attempt]
+        ended = {pod.uid for pod in observed.ended}
+        # Successors bring this operator's agent: survivors with an older one would not understand it.
+        outdated |= {p.uid for p in former if everybody or p.uid in ended or not plan.agent.startswith(p.agent or "-")}
     return tuple(pod for pod in observed.ours if pod.uid in outdated)
 
 

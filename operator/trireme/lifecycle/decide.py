@@ -99,7 +99,10 @@ def rejected(generation: int, status: JobStatus, errors: tuple[FieldError, ...],
 
 
 def _over(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
-    """Whatever is deleted or edited, a finished job is never run again."""
+    """Whatever is deleted or edited, a finished job is never run again. Its last pods go on their way meanwhile."""
+    for field, role in (("workers", names.ROLE_WORKER), ("servers", names.ROLE_SERVER)):
+        if counted := getattr(status, field):
+            status = status.model_copy(update={field: _left(counted, _counts(plan, observed, role))})
     left = deadline.ttl_left(plan.job.spec, status, now)
     return Decision(
         status,
@@ -203,7 +206,8 @@ def _finish(
         changes.insert(0, (conditions.SCHEDULED, True, "AllPodsPlaced"))
     said = say(status, plan.job.generation, now, kind, f"{kind}: {why}", *changes)
     said = said.model_copy(update={"completion_time": now})
-    return Decision(said, delete=deletions(leftovers(observed, plan.job.spec.cleanup.pods)))
+    gone = deletions(leftovers(observed, plan.job.spec.cleanup.pods))
+    return Decision(said, delete=gone, look_again_seconds=soonest(deadline.ttl_left(plan.job.spec, said, now)))
 
 
 def _seen(plan: Plan, observed: Observed, status: JobStatus) -> JobStatus:
@@ -232,6 +236,12 @@ def _counts(plan: Plan, observed: Observed, role: str) -> ReplicaCounts:
         succeeded=count(observed.succeeded),
         failed=count(observed.failed),
     )
+
+
+def _left(counted: ReplicaCounts, now: ReplicaCounts) -> ReplicaCounts:
+    """How pods ended is not forgotten when they are deleted."""
+    ended = {"succeeded": max(counted.succeeded, now.succeeded), "failed": max(counted.failed, now.failed)}
+    return counted.model_copy(update={"ready": now.ready, "active": now.active, **ended})
 
 
 def _started(status: JobStatus, now: datetime) -> JobStatus:

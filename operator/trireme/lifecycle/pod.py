@@ -47,6 +47,8 @@ class Pod:
     attempt: int
     plan: str
     """Digest of the plan that made the pod."""
+    agent: str
+    """Beginning of its agent's hash; empty: of an operator that did not say."""
     phase: PodPhase
     created_at: float
     """Unix time, seconds."""

@@ -23,11 +23,6 @@ DISRUPTED = {
     "TerminationByKubelet": "the pod's node ended it: pressure, a shutdown, or a critical pod",
 }
 """Reasons of condition DisruptionTarget (core/v1)."""
-PEER_LOST = (
-    "HorovodInternalError", "Connection closed by peer", "Connection reset by peer", "DistNetworkError",
-    "DistBackendError", "Socket closed", "ncclRemoteError", "ncclSystemError",
-)  # fmt: skip
-"""What the frameworks say when a peer is gone."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ def _weight(code: int, failure: wire.Failure) -> int:
     if kind is exits.Kind.COLLATERAL:
         return 2
     text = "\n".join((failure.message, *failure.log_tail))
-    said = kind is exits.Kind.ERROR and code != exits.HUNG and any(each in text for each in PEER_LOST)
+    said = kind is exits.Kind.ERROR and code != exits.HUNG and any(each in text for each in exits.CONNECTION_ERRORS)
     lost = said or code == exits.ABORTED
     return int(lost or kind is exits.Kind.INFRASTRUCTURE)
 

@@ -20,6 +20,8 @@ Manifest = dict[str, Any]
 
 DEFAULT_GRACE_SECONDS = 30
 """Kubernetes' default for terminationGracePeriodSeconds."""
+AGENT_DIGITS = 16
+"""Hexadecimal, of the agent's hash in a pod's annotation."""
 READABLE = 0o444
 """Of mounted files: the container may run as any user."""
 
@@ -50,7 +52,11 @@ def pod(plan: Plan, pod: PodPlan) -> Manifest:
             "name": pod.name,
             **metadata,
             "labels": {**metadata["labels"], **names.pod_labels(plan.job.name, pod.role, pod.index, plan.attempt)},
-            "annotations": {**metadata["annotations"], names.ANNOTATION_PLAN: plan.digest},
+            "annotations": {
+                **metadata["annotations"],
+                names.ANNOTATION_PLAN: plan.digest,
+                names.ANNOTATION_AGENT: plan.agent[:AGENT_DIGITS],
+            },
         },
         "spec": {
             **spec,

@@ -84,6 +84,30 @@ def test_a_mistake_is_told(name: str) -> None:
         assert client.pull("w").tolist() == [1] * 10
 
 
+class Broken:
+    """An update function of a user."""
+
+    def state(self, values: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {}
+
+    def apply(self, *_: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    apply_rows = apply
+
+
+def test_all_workers_hear_of_a_function_that_fails() -> None:
+    with psgroup.group() as group:
+        clients = [group.client(0), group.client(1)]
+
+        def work(rank: int) -> None:
+            clients[rank].register("w", [2], function={"name": f"{__name__}:Broken"})
+            with pytest.raises(ParameterServerError, match=r"table 'w': .*:Broken failed: ZeroDivisionError\('oh'\)"):
+                clients[rank].wait(clients[rank].push("w", torch.ones(2)))
+
+        together(lambda: work(0), lambda: work(1))
+
+
 def test_nan_is_passed_on_where_the_table_says_so() -> None:
     with psgroup.group(workers=1) as group:
         client = group.client(0)

@@ -35,6 +35,23 @@ def test_a_dense_push_is_rounded_on_its_way(name: str) -> None:
     assert traffic == {name: Traffic(4 * LENGTH, after[name])}
 
 
+@pytest.mark.parametrize(("name", "step"), [("fp16", 2**-11), ("bf16", 2**-8), ("int8", 4 / 127)])
+def test_what_servers_send_is_rounded_and_what_they_have_is_not(name: str, step: float) -> None:
+    values = torch.randn(LENGTH, generator=torch.Generator().manual_seed(1)).clamp(-3.9, 3.9)
+    rows = torch.tensor([3, 250_000])
+    with psgroup.group(servers=2, workers=1) as group:
+        client = group.client(0)
+        client.register("w", values, row=2, pull_filter=name)
+        whole, both = client.pull("w"), torch.empty(LENGTH // 2, 2, dtype=torch.float64)
+        client.wait(client.push_pull("w", torch.zeros(LENGTH), both))
+        some = client.pull_rows("w", rows)
+        held = torch.cat([slot.values for server in group.servers.values() for slot in server.shard.slots.values()])
+    assert 0 < (whole - values).abs().max() <= step * 4
+    assert torch.equal(both.float().reshape(-1), whole)
+    torch.testing.assert_close(some, values.view(-1, 2)[rows], rtol=0, atol=step * 4)
+    assert torch.equal(held.sort().values, values.sort().values)
+
+
 def test_what_top_k_keeps_back_comes_with_later_pushes() -> None:
     with psgroup.group(workers=1) as group:
         client = group.client(0)
@@ -103,6 +120,11 @@ def test_a_gradient_that_is_not_finite_is_refused_behind_filters() -> None:
 def test_filters_that_cannot_be_are_refused(filters: list[Any], complaint: str) -> None:
     with psgroup.group(workers=1) as group, pytest.raises(ParameterServerError, match=complaint):
         group.client(0).register("w", [10], filters=filters)
+
+
+def test_a_pull_filter_that_keeps_something_back_is_refused() -> None:
+    with psgroup.group(workers=1) as group, pytest.raises(ParameterServerError, match="pull_filter is one of fp16"):
+        group.client(0).register("w", [10], pull_filter="topk")
 
 
 def test_a_push_that_is_longer_than_it_can_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

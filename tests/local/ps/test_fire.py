@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
 from support import psfire, psgroup
 from trireme_worker.comm.ps.consistency import Consistency
 
-TABLES = {"a": 640, "b": 128, "c": 1_200_000}
-ALL = [psfire.cut, psfire.kill_server, psfire.start_server, psfire.kill_worker, psfire.change_rule, psfire.start_server]
-SEEDS = range(int(os.environ.get("TRIREME_FUZZ_SEED", "1")), 1000)
-
 
 def burn(seed: int, misfortunes: list[Callable[..., None]], rule: str, rounds: int) -> None:
     options = {"backups": 1, "leave_seconds": 0.3, "rule": Consistency.parse(rule)}
     with psgroup.group(servers=3, workers=3, **options) as group:
-        psfire.Fire(group, seed, TABLES, rounds).run(misfortunes, 0.1)
+        psfire.Fire(group, seed, psfire.TABLES, rounds).run(misfortunes, pause=0.1)
 
 
 @pytest.mark.parametrize("rule", ["Sync", "Bounded:2", "Async"])
@@ -32,4 +27,4 @@ def test_every_acknowledged_push_counts_once(misfortunes: list[Callable[..., Non
 
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_all_misfortunes_together(seed: int) -> None:
-    burn(seed, ALL, "Sync", 20)
+    burn(seed, psfire.ALL, "Sync", 20)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from support import psgroup
 from torch import nn
 from trireme_worker.comm import ps
+from trireme_worker.comm.ps import ParameterServerError
 
 
 def model() -> nn.Module:
@@ -55,3 +57,55 @@ def test_two_workers_with_a_schedule_equal_one_process() -> None:
     for net in nets:
         for got, expected in zip(net.parameters(), reference.parameters(), strict=True):  # type: ignore[attr-defined]
             torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+def wrapped(group: psgroup.Group, **options: object) -> tuple[nn.Linear, ps.DistributedOptimizer]:
+    torch.manual_seed(5)
+    net = nn.Linear(3, 2)
+    inner = torch.optim.SGD(net.parameters(), lr=0.5)
+    return net, ps.DistributedOptimizer(inner, net.named_parameters(), client=group.client(0), **options)  # type: ignore[arg-type]
+
+
+def test_gradients_of_several_backwards_add_up_to_one_step() -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group, backward_passes_per_step=2)
+        before = net.bias.detach().clone()
+        for _ in range(2):
+            net(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        assert torch.equal(net.bias.detach(), before - 1.0)
+        assert optimizer.served_steps == 1
+
+
+def test_a_parameter_without_a_gradient_stays() -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group)
+        before = net.weight.detach().clone()
+        (net.bias.sum() * 2).backward()
+        optimizer.step()
+        assert torch.equal(net.weight.detach(), before)
+
+
+def test_clipping_between_backward_and_step_counts_without_overlap() -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group, overlap=False)
+        before = net.bias.detach().clone()
+        net(torch.zeros(1, 3)).sum().backward()
+        nn.utils.clip_grad_value_(net.parameters(), 0.25)
+        optimizer.step()
+        assert torch.equal(net.bias.detach(), before - 0.125)
+
+
+def test_misuse_is_told() -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group)
+        net(torch.ones(1, 3)).sum().backward()
+        with pytest.raises(ParameterServerError, match=r"zero_grad\(\) between backward\(\) and step\(\)"):
+            optimizer.zero_grad()
+        with pytest.raises(ParameterServerError, match="gradients were computed more than 1 times before step"):
+            net(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        with pytest.raises(ParameterServerError, match="parameter groups are added before"):
+            optimizer.add_param_group({"params": []})
+        with pytest.raises(ParameterServerError, match="1 of the optimizer's parameters are not in named_parameters"):
+            ps.DistributedOptimizer(optimizer, [("weight", net.weight)], client=group.clients[0])

@@ -91,5 +91,5 @@ async def test_chunks_end_anywhere() -> None:
             for chunk in (b"2026-01-01T00:00:0", b"1Z a\n2026-01-01T00:00:02Z b", b"\n2026-01-01T00:00:03Z c"):
                 yield chunk
 
-    source = Source(Client(), "team", "trainer")  # type: ignore[arg-type]
+    source = Source(Client(), "team", lambda pod: "trainer")  # type: ignore[arg-type]
     assert await collected(source.read("p")) == ["a", "b", "c"]

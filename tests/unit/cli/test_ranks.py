@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from support.jobs import VALID, in_pod, job, with_value
-from trireme.cli.ranks import ranks_of, span, trainer_container
+from support.jobs import VALID, in_pod, job, parameter_server, with_value
+from trireme.cli.ranks import ranks_of, role_of, span, trainer_container
 
 
 def test_ranks_of_each_pod_are_dense() -> None:
@@ -54,3 +54,9 @@ def test_a_span_of_ranks(ranks: range, text: str) -> None:
 def test_the_container_that_trains(containers: list[dict[str, str]], name: str | None) -> None:
     assert trainer_container(in_pod("containers", value=containers)) == name
     assert trainer_container(VALID) == "trainer"
+
+
+def test_the_container_of_a_server() -> None:
+    own = {"spec": {"containers": [{"name": "shard", "image": "x"}]}}
+    jobs = parameter_server(), parameter_server(server={"template": own})
+    assert [trainer_container(job, role_of("digits-server-0")) for job in jobs] == ["trainer", "shard"]

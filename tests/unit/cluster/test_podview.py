@@ -22,7 +22,7 @@ POD: dict[str, Any] = {
             "trireme.dev/index": "1",
             "trireme.dev/attempt": "2",
         },
-        "annotations": {"trireme.dev/plan": "abc"},
+        "annotations": {"trireme.dev/plan": "abc", "trireme.dev/agent": "f00"},
         "ownerReferences": [{"uid": "other"}, {"uid": "job", "controller": True}],
         "managedFields": [{"anything": ["at", "all"]}],
     },
@@ -38,7 +38,8 @@ POD: dict[str, Any] = {
 }
 RUNNING = Pod(
     namespace="team", name="digits-worker-1", uid="u", resource_version="12", job="digits", owner_uid="job",
-    role="worker", index=1, attempt=2, plan="abc", phase=PodPhase.RUNNING, created_at=1767225600.0, node="n1",
+    role="worker", index=1, attempt=2, plan="abc", agent="f00", phase=PodPhase.RUNNING, created_at=1767225600.0,
+    node="n1",
     ip="10.0.0.1", running=True,
 )  # fmt: skip
 
@@ -61,7 +62,7 @@ def test_a_stranger_without_any_of_our_marks() -> None:
     metadata = {"name": "x", "namespace": "team", "uid": "u", "resourceVersion": "1"}
     assert podview.of_object({"metadata": metadata, "spec": {"containers": [{"name": "c"}]}}) == Pod(
         namespace="team", name="x", uid="u", resource_version="1", job="", owner_uid="", role="", index=-1, attempt=-1,
-        plan="", phase=PodPhase.PENDING, created_at=0.0,
+        plan="", agent="", phase=PodPhase.PENDING, created_at=0.0,
     )  # fmt: skip
 
 

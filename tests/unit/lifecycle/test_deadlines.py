@@ -79,8 +79,9 @@ def test_a_job_without_nodes_waits_for_ever() -> None:
 def test_a_finished_job_is_kept_for_so_long(ttl: int | None, at: float, removed: bool, look_again: float) -> None:
     scene = Scene(cleanup={} if ttl is None else {"ttlSecondsAfterFinished": ttl})
     pods = scene.succeeded(0), scene.succeeded(1)
-    done = scene.step(scene.started(), *pods).status
-    decision = scene.step(done, *pods, at=at)
+    end = scene.step(scene.started(), *pods)
+    assert end.look_again_seconds == ttl
+    decision = scene.step(end.status, *pods, at=at)
     assert (decision.remove_job, decision.look_again_seconds) == (removed, look_again)
 
 

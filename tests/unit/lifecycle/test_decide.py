@@ -214,7 +214,8 @@ def test_terminal_is_terminal(end: str) -> None:
     status = step(scene, run(scene), *pods).status
     assert status.phase == end
     assert step(scene, status, at=99) == Decision(status)
-    assert step(scene, status, scene.running(0), at=99).status == status
+    going = status.workers.model_copy(update={"ready": 1, "active": 1})
+    assert step(scene, status, scene.running(0), at=99).status == status.model_copy(update={"workers": going})
     assert rejected(2, status, (FieldError("spec", "bad"),), after(99)) == status
 
 
@@ -238,6 +239,10 @@ def test_a_job_is_done_when_its_workers_are_and_its_servers_go() -> None:
     assert (started.workers.ready, started.servers) == (2, ReplicaCounts(desired=1, ready=1, active=1))
     decision = step(scene, started, scene.succeeded(0), scene.succeeded(1), server, at=9)
     assert (decision.status.phase, decision.delete) == ("Succeeded", (PodDeletion("digits-server-0", "pod-s"),))
+    over = step(scene, decision.status, scene.succeeded(0), at=19).status
+    assert (over.workers, over.servers) == (
+        ReplicaCounts(desired=2, succeeded=2), ReplicaCounts(desired=1),
+    )  # fmt: skip
 
 
 def test_a_failed_server_is_named() -> None:

@@ -285,4 +285,14 @@ def test_a_finished_job_stays_finished() -> None:
     scene = Scene(restart={"limit": 0})
     status = scene.step(scene.started(), scene.running(0), broken(scene)).status
     generous = Scene(restart={"limit": 9})
-    assert generous.step(status, at=99) == Decision(status)
+    gone = status.workers.model_copy(update={"ready": 0, "active": 0})
+    assert generous.step(status, at=99) == Decision(status.model_copy(update={"workers": gone}))
+
+
+def test_after_an_upgrade_the_next_restart_replaces_all_pods() -> None:
+    scene = Scene()
+    old = scene.running(0, agent="older")
+    counted = scene.step(scene.started(), old, broken(scene)).status
+    gone = scene.step(counted, old, broken(scene), at=1)
+    assert [each.name for each in gone.delete] == ["digits-worker-0", "digits-worker-1"]
+    assert scene.step(scene.started(), old, second(scene, 0)).delete == ()

@@ -85,6 +85,7 @@ def test_a_whole_pod() -> None:
             "annotations": {
                 "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
                 "trireme.dev/plan": made.digest,
+                "trireme.dev/agent": AGENT[:16],
             },
             "ownerReferences": [OWNER],
         },
@@ -175,12 +176,17 @@ def test_our_labels_and_annotations_win_and_others_stay() -> None:
         "annotations": {
             "note": "b",
             "trireme.dev/plan": "x",
+            "trireme.dev/agent": "y",
             "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
         },
     }
     written = pod(job("spec", "worker", "template", "metadata", value=metadata))["metadata"]
     assert (written["labels"]["team"], written["labels"]["trireme.dev/index"]) == ("a", "1")
-    assert written["annotations"] == {**metadata["annotations"], "trireme.dev/plan": planned_digest(metadata)}
+    assert written["annotations"] == {
+        **metadata["annotations"],
+        "trireme.dev/plan": planned_digest(metadata),
+        "trireme.dev/agent": AGENT[:16],
+    }
 
 
 def planned_digest(metadata: Any) -> str:

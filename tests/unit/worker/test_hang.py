@@ -123,7 +123,7 @@ def test_nobody_is_asked(terms):
 INDEPENDENT = replace(TERMS, servers=1, independent=True)
 
 
-def test_an_independent_rank_hangs_alone_and_the_others_get_their_time_anew():
+def test_an_independent_rank_hangs_alone_and_nobody_hangs_while_it_is_replaced():
     coordinator = standing(INDEPENDENT)
     coordinator.beat(beat(worker(0), progress=steps(r0=4)), 10.9)
     coordinator.tick(11.0)
@@ -131,12 +131,33 @@ def test_an_independent_rank_hangs_alone_and_the_others_get_their_time_anew():
         coordinator.beat(beat(worker(index), stands={index: stand}), 11.5)
     coordinator.tick(11.5)
     assert [coordinator.orders(beat(join)).order for join in BOTH] == [Order.CONTINUE, Order.STOP]
-    coordinator.beat(beat(server(0)), 21.0)
-    coordinator.beat(beat(worker(0)), 21.0)
-    coordinator.tick(21.0)
+    alive(coordinator, 25.0, server(0), worker(0))
     assert coordinator.orders(beat(worker(0))) == Orders(Order.CONTINUE)
-    coordinator.tick(21.5)
+    coordinator.join(worker(1, life=1), 25.0)
+    coordinator.beat(beat(worker(1, life=1), progress=steps(r1=0)), 26.0)
+    alive(coordinator, 35.9, server(0), worker(0), worker(1, life=1))
+    assert coordinator.orders(beat(worker(0))) == Orders(Order.CONTINUE)
+    coordinator.tick(36.0)
     assert coordinator.orders(beat(worker(0))) == Orders(Order.DUMP)
+
+
+def test_who_waits_for_the_successor_of_worker_0_does_not_hang():
+    """The new coordinator learns of the generation from others, and of its own rank when that reports."""
+    coordinator = formed(INDEPENDENT, [worker(0, life=1), worker(1, generation=3), server(0, generation=3)])
+    everybody = worker(0, life=1), worker(1), server(0)
+    coordinator.beat(beat(worker(1), 3, progress=steps(r1=7)), 1.0)
+    alive(coordinator, 20.0, *everybody, generation=3)
+    assert coordinator.orders(beat(worker(1), 3)) == Orders(Order.CONTINUE)
+    coordinator.beat(beat(worker(0, life=1), 3, progress=steps(r0=0)), 20.5)
+    alive(coordinator, 30.5, *everybody, generation=3)
+    assert coordinator.orders(beat(worker(1), 3)) == Orders(Order.DUMP)
+
+
+def alive(coordinator, now, *joins, generation=1):
+    """They are heard of until then, without a step."""
+    for join in joins:
+        coordinator.beat(beat(join, generation), now)
+    coordinator.tick(now)
 
 
 def test_a_rank_that_has_ended_while_another_of_its_pod_runs_does_not_hang():

@@ -54,6 +54,10 @@ class Batches:
         if self._done == len(self._loader):
             self._epoch, self._done = self._epoch + 1, 0
 
+    def seek(self, step: int) -> None:
+        """To where it is after so many batches in all."""
+        self._epoch, self._done = divmod(step, len(self._loader))
+
     def _rest(self) -> Iterator[Any]:
         """What is left of the epoch."""
         self._generator.manual_seed(self._seed + self._epoch)

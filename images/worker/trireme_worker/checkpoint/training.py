@@ -22,7 +22,7 @@ from trireme.contract import environ
 from trireme_worker import reporter
 from trireme_worker.checkpoint import manifest as manifests
 from trireme_worker.checkpoint import peers as meeting
-from trireme_worker.checkpoint import rng
+from trireme_worker.checkpoint import rng, served
 from trireme_worker.checkpoint.errors import CannotResume, CheckpointError, SaveFailed, Stopped, Torn
 from trireme_worker.checkpoint.folder import Folder
 from trireme_worker.checkpoint.manifest import File, Manifest
@@ -47,6 +47,8 @@ class Training:
     `sharded` names the parts that differ between ranks (FSDP, tensor or pipeline parallel models and their optimizers,
     a data loader with a state): every rank saves its own, and only as many processes can resume. `directory` is for
     scripts outside of a job; inside it is `spec.checkpoint.directory`. With neither, nothing is saved.
+
+    With a parameter server's optimizer among the parts the servers save, and `resume` goes on from their clock.
     """
 
     def __init__(
@@ -63,7 +65,8 @@ class Training:
         self._sharded = tuple(sorted(sharded))
         self._parts = parts
         directory = directory or os.environ.get(environ.CHECKPOINT_DIRECTORY, "")
-        self._folder = Folder(directory) if directory else None
+        self._served = served.among(parts)
+        self._folder = Folder(directory) if directory and self._served is None else None
         self._job = _job(os.environ)
         self._peers: Peers = meeting.Alone()
         self._pace: Pace | None = None
@@ -80,6 +83,10 @@ class Training:
         Collective. From here on SIGTERM means: save, then stop. Raises CannotResume when there are checkpoints and
         none is good, or they are another job's or another model's.
         """
+        if self._served is not None:
+            step = self._served.served_steps
+            served.follow(self._parts, step)
+            return step
         if self._folder is None:
             _log.info("%s is not set: there are no checkpoints", environ.CHECKPOINT_DIRECTORY)
             return 0

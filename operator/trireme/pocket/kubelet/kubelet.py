@@ -48,8 +48,10 @@ class Kubelet:
         gpus: int = 0,
         directory: Path | None = None,
         back_off: BackOff | None = None,
+        addresses: Addresses | None = None,
     ) -> None:
-        """`folder` is for the pods' files, `directory` where containers without a workingDir run (default: here)."""
+        """`folder` is for the pods' files, `directory` where containers without a workingDir run (default: here).
+        Nodes of one cluster share the `addresses` of the first: so their pods find each other."""
         self.name = name
         self._client = client
         self._folder = folder
@@ -60,16 +62,15 @@ class Kubelet:
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._lost = False
+        self._shared = addresses
         self._grace = STOP_SECONDS
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
         """Returns when the node is registered and its pods are being watched. Raises NoAddress, ApiError."""
         async with AsyncExitStack() as stack:
-            block = Block.claim()
-            stack.callback(block.close)
+            self.addresses = self._shared or self._claim_addresses(stack)
             stack.callback(shutil.rmtree, disk.claims(self._folder), ignore_errors=True)
-            self._addresses = Addresses(block.base)
             self._events = Recorder(self._client, "kubelet", self.name)
             stack.push_async_callback(self._events.close)
             self._ready_since = to_text(time.time())
@@ -119,6 +120,12 @@ class Kubelet:
         async for chunk in self._worker(namespace, pod).read_log(container, options):
             yield chunk
 
+    def _claim_addresses(self, stack: AsyncExitStack) -> Addresses:
+        """Raises NoAddress."""
+        block = Block.claim()
+        stack.callback(block.close)
+        return Addresses(block.base)
+
     async def _end_pods(self) -> None:
         for worker in self._workers.values():
             worker.terminate(self._grace)
@@ -148,12 +155,12 @@ class Kubelet:
 
     def _begin(self, pod: Object) -> PodWorker:
         uid = pod["metadata"]["uid"]
-        address = self._addresses.node if pod["spec"].get("hostNetwork") else self._addresses.hold(host_name(pod), uid)
+        address = self.addresses.node if pod["spec"].get("hostNetwork") else self.addresses.hold(host_name(pod), uid)
         context = PodContext(
             client=self._client,
             folder=PodFolder(self._folder, uid),
-            addresses=self._addresses,
-            facts=PodFacts(pod, address, self._addresses.node, self._capacity),
+            addresses=self.addresses,
+            facts=PodFacts(pod, address, self.addresses.node, self._capacity),
             directory=self._directory,
         )
         worker = PodWorker(context, self._events, self._back_off)
@@ -194,7 +201,7 @@ class Kubelet:
         await self._write_node_status()
 
     async def _write_node_status(self) -> None:
-        status = node.status(self.name, self._addresses.node, self._capacity, self._ready_since)
+        status = node.status(self.name, self.addresses.node, self._capacity, self._ready_since)
         await self._client.patch(
             NODES, None, self.name, {"status": status}, subresource="status", content_type=_STRATEGIC
         )

@@ -56,8 +56,9 @@ def memory(pid: int, limit: int) -> int:
     return sum(_fields(child, "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) for child in tree)
 
 
-def with_environment(entry: str) -> Iterator[int]:
-    """Processes of this user that were started with `entry` (`NAME=value`) in their environment."""
+def with_environment(entry: str, *, prefix: bool = False) -> Iterator[int]:
+    """Processes of this user that were started with `entry` (`NAME=value`), or what begins with it, in their
+    environment."""
     wanted = entry.encode()
     for path in _PROC.iterdir():
         if path.name.isdecimal() and int(path.name) != os.getpid():
@@ -65,7 +66,8 @@ def with_environment(entry: str) -> Iterator[int]:
                 environment = (path / "environ").read_bytes()
             except OSError:  # another user's, or gone
                 continue
-            if wanted in environment.split(b"\0"):
+            entries = environment.split(b"\0")
+            if any(each.startswith(wanted) for each in entries) if prefix else wanted in entries:
                 yield int(path.name)
 
 

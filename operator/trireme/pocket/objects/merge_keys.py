@@ -133,6 +133,7 @@ _BUILT_IN: Final[Mapping[str, MergeKeys]] = {
         status=_object(conditions=_by("type"), addresses=_by("type")),
     ),
     "Namespace": _object(spec=_object(), status=_CONDITIONS),
+    "PersistentVolumeClaim": _object(spec=_object(), status=_CONDITIONS),
     "ServiceAccount": _object(secrets=_by("name"), imagePullSecrets=_by("name")),
     "Deployment": _object(spec=_TEMPLATED, status=_CONDITIONS),
     "CustomResourceDefinition": _object(spec=_object(), status=_CONDITIONS),

@@ -125,6 +125,17 @@ _BINDING: Final = Layout((NAME, Column("Role"), AGE, *_wide("Users", "Groups", "
 _ROLE: Final = Layout((NAME, _CREATED), lambda obj, now: [_name(obj), obj["metadata"].get("creationTimestamp")])
 
 
+def _claim(claim: Mapping[str, Any], now: datetime) -> list[Any]:
+    spec, status = claim.get("spec", {}), claim.get("status", {})
+    short = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
+    modes = ",".join(short.get(mode, mode) for mode in status.get("accessModes", ()))
+    return [
+        _name(claim), status.get("phase", ""), spec.get("volumeName", ""),
+        status.get("capacity", {}).get("storage", ""), modes, spec.get("storageClassName") or "",
+        spec.get("volumeAttributesClassName") or "<unset>", _age(claim, now), spec.get("volumeMode", ""),
+    ]  # fmt: skip
+
+
 def _budget(budget: Mapping[str, Any], now: datetime) -> list[Any]:
     spec = budget.get("spec", {})
     allowed = budget.get("status", {}).get("disruptionsAllowed", 0)
@@ -168,6 +179,11 @@ _LAYOUTS: Final[Mapping[str, Layout]] = {
     "Lease": Layout(
         (NAME, Column("Holder"), AGE),
         lambda obj, now: [_name(obj), obj.get("spec", {}).get("holderIdentity") or "", _age(obj, now)],
+    ),
+    "PersistentVolumeClaim": Layout(
+        (NAME, Column("Status"), Column("Volume"), Column("Capacity"), Column("Access Modes"), Column("StorageClass"),
+         Column("VolumeAttributesClass"), AGE, Column("VolumeMode", priority=1)),
+        _claim,
     ),
     "ServiceAccount": Layout(
         (NAME, Column("Secrets"), AGE), lambda obj, now: [_name(obj), len(obj.get("secrets", [])), _age(obj, now)]

@@ -11,13 +11,16 @@ Server", OSDI'14).
 `ps.client()` is what lies beneath: tables, push and pull.
 """
 
-from trireme_worker.comm.ps.client import Client, Worker
+from trireme_worker.comm.ps.client import Client
+from trireme_worker.comm.ps.diloco import DiLoCo
 from trireme_worker.comm.ps.errors import ParameterServerError
 from trireme_worker.comm.ps.optimizer import DistributedOptimizer
 from trireme_worker.comm.ps.session import broadcast_parameters, client, init, rank, shutdown, size
+from trireme_worker.comm.ps.worker import Worker
 
 __all__ = [
     "Client",
+    "DiLoCo",
     "DistributedOptimizer",
     "ParameterServerError",
     "Worker",

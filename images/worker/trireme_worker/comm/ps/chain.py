@@ -8,17 +8,49 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from trireme.contract.wire import Serving
 
 from trireme_worker.comm.ps import frame, memory
 from trireme_worker.comm.ps.channel import Channel, Exchange, Reply
-from trireme_worker.comm.ps.errors import Lost, ParameterServerError
+from trireme_worker.comm.ps.consistency import Clock
+from trireme_worker.comm.ps.errors import BadFrame, Lost, ParameterServerError
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.greeting import Caller
 from trireme_worker.comm.ps.slot import Change, Slot
 
 Done = Callable[[Exception | None], None]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What goes with an update besides its numbers."""
+
+    clock: dict[str, Any]
+    """After it."""
+    step: int
+    staleness: int
+    rows: int | None
+    """How many, of a sparse one."""
+    rest: tuple[int, ...]
+    """Servers that come after this one."""
+
+    def encode(self) -> bytes:
+        return json.dumps(vars(self)).encode()
+
+    @classmethod
+    def decode(cls, data: bytes | bytearray) -> Told:
+        """Raises BadFrame."""
+        try:
+            plain = json.loads(data)
+            Clock.of(plain["clock"])
+            rows = None if plain["rows"] is None else int(plain["rows"])
+            rest = tuple(int(server) for server in plain["rest"])
+            return cls(plain["clock"], int(plain["step"]), int(plain["staleness"]), rows, rest)
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadFrame(f"not an update: {error}") from error
 
 
 class Chain:
@@ -49,13 +81,8 @@ class Chain:
             done(Lost(f"no link to server {servers[0]}"))
             return
         context, rows = change.context, change.rows
-        plain = {
-            "clock": change.clock,
-            "step": context.step,
-            "staleness": context.staleness,
-            "rows": None if rows is None else len(rows),
-            "rest": list(servers[1:]),
-        }
+        count = None if rows is None else len(rows)
+        told = Told(dict(change.clock), context.step, context.staleness, count, tuple(servers[1:]))
         header = Header(Kind.UPDATE, view=slot.tag, table=slot.table.number, index=slot.index, number=change.version,
                         rate=context.rate, flags=0 if rows is None else frame.ROWS)  # fmt: skip
         parts = [memory.data(part) for part in (rows, change.gradient) if part is not None and part.numel()]
@@ -63,7 +90,7 @@ class Chain:
         def finished(outcome: Reply | ParameterServerError) -> None:
             done(outcome if isinstance(outcome, ParameterServerError) else None)
 
-        link.submit(Exchange(header, finished, json.dumps(plain).encode(), parts))
+        link.submit(Exchange(header, finished, told.encode(), parts))
 
     def ping(self) -> None:
         for link in self._alive():
@@ -76,4 +103,3 @@ class Chain:
     def _alive(self) -> list[Channel]:
         with self._lock:
             return [link for link in self._links.values() if link.alive]
-

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from trireme.contract.wire import Serving
 
@@ -17,7 +17,6 @@ from trireme_worker.comm.ps import greeting, transport
 from trireme_worker.comm.ps.errors import BadFrame, Lost, ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.greeting import Caller
-
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class Channel:
             self._wire.close()
             raise
         self._lock = threading.Condition()
-        self._queue: deque[Exchange] = deque()
+        self._queue: deque[tuple[Header, Exchange]] = deque()
         self._open: dict[int, Exchange] = {}
         self._next = 0
         self._error: ParameterServerError | None = None
@@ -76,9 +75,8 @@ class Channel:
             error = self._error
             if error is None:
                 self._next += 1
-                numbered = replace(exchange, header=replace(exchange.header, request=self._next))
-                self._open[self._next] = numbered
-                self._queue.append(numbered)
+                self._open[self._next] = exchange
+                self._queue.append((exchange.header._replace(request=self._next), exchange))
                 self._lock.notify()
         if error is not None:
             exchange.done(error)
@@ -107,13 +105,13 @@ class Channel:
                     self._lock.wait()
                 if self._error is not None:
                     return
-                exchange = self._queue.popleft()
+                header, exchange = self._queue.popleft()
             try:
-                self._wire.send(exchange.header, exchange.meta, exchange.body)
+                self._wire.send(header, exchange.meta, exchange.body)
             except Lost as error:
                 self._fail(error)
             except BadFrame as error:
-                self._finish(exchange.header.request, error)
+                self._finish(header.request, error)
 
     def _receive(self) -> None:
         """This thread alone gives up what is open: by then nothing is written to where answers belong."""
@@ -131,6 +129,8 @@ class Channel:
     def _take(self) -> None:
         header = self._wire.receive()
         exchange = self._open.get(header.request)
+        if exchange is None and header.kind is Kind.REFUSED:
+            raise Refused(_reason(header.code), self._wire.receive_bytes(header.meta).decode(errors="replace"))
         if exchange is None:
             raise BadFrame(f"an answer to request {header.request}, which was not made")
         meta = bytes(self._wire.receive_bytes(header.meta)) if header.meta else b""

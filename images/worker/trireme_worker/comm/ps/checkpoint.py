@@ -104,6 +104,15 @@ def _finish(file: BinaryIO, entries: Sequence[tuple[bytes, int, int]]) -> None:
     os.fsync(file.fileno())
 
 
+def _sync_folder(folder: Path) -> None:
+    """The rename itself must outlive a crash."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 _TAIL = _LENGTH.size + _CHECKSUM.size + len(_MAGIC)
 
 

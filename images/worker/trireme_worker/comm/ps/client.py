@@ -12,13 +12,12 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from trireme_worker.comm.ps import frame, memory
+from trireme_worker.comm.ps import frame, memory, rowparts
 from trireme_worker.comm.ps.channel import Reply
 from trireme_worker.comm.ps.connections import Connections
 from trireme_worker.comm.ps.consistency import Consistency
@@ -27,12 +26,15 @@ from trireme_worker.comm.ps.errors import Lost, ParameterServerError
 from trireme_worker.comm.ps.filters import Traffic
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.greeting import Caller
-from trireme_worker.comm.ps.memory import Layout, Staging
+from trireme_worker.comm.ps.memory import Layout, Staging, Tensors
 from trireme_worker.comm.ps.operation import Operation, Request
 from trireme_worker.comm.ps.partition import Range
+from trireme_worker.comm.ps.registered import Registered
+from trireme_worker.comm.ps.rowparts import RowsPart
 from trireme_worker.comm.ps.sieve import Sieve
 from trireme_worker.comm.ps.table import Table
 from trireme_worker.comm.ps.view import Directory, Watch
+from trireme_worker.comm.ps.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -41,38 +43,6 @@ BARRIER = "trireme.barrier"
 
 TURN_SECONDS = 0.5
 """How often a push that waits for its predecessor looks whether that has failed."""
-
-Tensors = Union[Tensor, Sequence[Tensor]]
-
-
-@dataclass(frozen=True)
-class Worker:
-    """Who a client is."""
-
-    rank: int
-    size: int
-    token: bytes
-    backups: int = 0
-    generation: int = 0
-    patience_seconds: float = 300.0
-    """How long a request may find no server before it fails."""
-    assembly_seconds: float = 60.0
-    """How long to wait, at the start, for the desired number of servers."""
-
-
-@dataclass(eq=False)
-class Registered:
-    """A table as this worker uses it."""
-
-    table: Table
-    layout: Layout
-    outgoing: Staging
-    incoming: Staging
-    sieve: Sieve
-    numbers: list[int] = field(default_factory=list)
-    """Of each range, the last push."""
-    pushing: dict[int, Request] = field(default_factory=dict)
-    """Of each range, the push that is not answered yet: at most one."""
 
 
 class Client:
@@ -107,6 +77,7 @@ class Client:
         filters: Sequence[str | Mapping[str, Any]] = (),
         nan: str = "refuse",
         consistency: str = "",
+        pull_filter: str = "",
         root_rank: int = 0,
     ) -> None:
         """Makes a table known to all servers, and its values those of `root_rank` unless the servers have some.
@@ -114,14 +85,15 @@ class Client:
         key: name, the same on all workers. like: a tensor, several that make one table in this order, or a shape
         (zeros). row: elements of a row, for push_rows and pull_rows. function: what servers do with a push, e.g.
         {"name": "sgd", "lr": 0.1}; default: add. reduction: "mean" or "sum" of the pushes of a step (Sync). filters:
-        what pushes go through on their way. nan: "refuse" or "pass". consistency: of this table alone.
+        what pushes go through on their way. nan: "refuse" or "pass". consistency: of this table alone. pull_filter: how
+        servers round what they send, "fp16", "bf16" or "int8"; their own values stay as they are.
 
         Every worker calls it, with the same arguments. Raises ParameterServerError when another worker's differ.
         """
-        tensors = _tensors(like)
+        tensors = memory.tensors(like)
         layout = Layout([tensor.numel() for tensor in tensors])
         table = Table(key, layout.length, row, dict(function or {"name": "add"}), reduction, nan,
-                      tuple(filters), consistency)  # fmt: skip
+                      tuple(filters), consistency, pull_filter)  # fmt: skip
         try:
             table.check()
         except ValueError as error:
@@ -175,9 +147,7 @@ class Client:
         self, key: str, tensors: Sequence[Tensor], out: Sequence[Tensor], indices: Sequence[int], rate: float | None
     ) -> int:
         registered = self._get(key)
-        return self._stamp(
-            self._run(registered, Kind.PUSH_PULL, indices, outgoing=tensors, incoming=out, rate=rate)
-        )
+        return self._stamp(self._run(registered, Kind.PUSH_PULL, indices, outgoing=tensors, incoming=out, rate=rate))
 
     def ranges(self, key: str) -> Sequence[Range]:
         """How a table is cut."""
@@ -191,6 +161,24 @@ class Client:
         """Pushes of this worker, its predecessors' included, that every range has."""
         return min(self._get(key).numbers)
 
+    def resume(self, tables: Mapping[str, Tensors]) -> int:
+        """Pulls several tables, by their keys, as they were after one and the same push of this worker.
+
+        A predecessor that died in the middle of a step left some ranges with its push and some without. In Sync the
+        servers still have the values before that step: the caller takes it again, from the same values, and its pushes
+        count where they are missing. Returns how many pushes of this worker all ranges have.
+        """
+        low = min(self.pushes(key) for key in tables)
+        operations = []
+        for key, out in tables.items():
+            registered = self._get(key)
+            registered.numbers[:] = [min(number, low) for number in registered.numbers]
+            incoming = self._fit(registered, out)
+            operations.append(self._run(registered, Kind.PULL, incoming=incoming, resumes=True))
+        for operation in operations:
+            operation.wait()
+        return min(self.pushes(key) for key in tables)
+
     # Rows
 
     def push_rows(self, key: str, rows: Tensor, values: Tensor, *, rate: float | None = None) -> int:
@@ -199,7 +187,7 @@ class Client:
         It counts as a push of the whole table, whose other rows stay as they are. Returns a timestamp.
         """
         registered = self._get(key)
-        parts = _split(registered.table, self._rows(registered, rows, values.shape), values)
+        parts = rowparts.split(registered.table, self._rows(registered, rows, values.shape), values)
         return self._stamp(self._run_rows(registered, Kind.PUSH, parts, rate))
 
     def pull_rows(self, key: str, rows: Tensor, out: Tensor | None = None) -> Tensor:
@@ -208,7 +196,7 @@ class Client:
         shape = (len(rows), registered.table.row)
         target = torch.empty(shape) if out is None else out
         rows = self._rows(registered, rows, target.shape)
-        parts = [part for part in _split(registered.table, rows, torch.empty(shape)) if len(part.rows)]
+        parts = [part for part in rowparts.split(registered.table, rows, torch.empty(shape)) if len(part.rows)]
         operation = self._run_rows(registered, Kind.PULL, parts, None)
         operation.wait()
         for part in parts:
@@ -292,7 +280,7 @@ class Client:
                 f"got {rows.dtype} {list(rows.shape)} and {list(shape)}"
             )
         rows = rows.cpu()
-        if len(rows) and not (0 <= int(rows.min()) and int(rows.max()) < count):
+        if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < count):
             raise ParameterServerError(
                 f"table {table.name!r} has rows 0 to {count - 1}, got {int(rows.min())} to {int(rows.max())}"
             )
@@ -313,11 +301,7 @@ class Client:
         table = registered.table
         operation = Operation(len(table.ranges))
         for index in range(len(table.ranges)):
-
-            def answered(number: int, index: int = index) -> None:
-                registered.numbers[index] = number
-
-            self._courier.send(Request(table, index, Kind.CLOCK, operation, answered=answered))
+            self._courier.send(Request(table, index, Kind.CLOCK, operation, answered=registered.numbered(index)))
         operation.wait()
 
     def _ask_all(self, header: Header, meta: bytes = b"") -> list[Reply]:
@@ -338,6 +322,7 @@ class Client:
         outgoing: Sequence[Tensor] = (),
         incoming: Sequence[Tensor] = (),
         rate: float | None = None,
+        resumes: bool = False,
     ) -> Operation:
         """One request for each range (all by default)."""
         table = registered.table
@@ -358,27 +343,35 @@ class Client:
                 self._take_turn(registered, request)
             part = table.ranges[index]
             request.number = registered.numbers[index]
+            if resumes:
+                request.flags, request.answered = frame.RESUMES, registered.numbered(index)
+            elif kind is Kind.PULL:
+                request.last = registered.last(index)
             request.body = out.outgoing(outgoing, part) if outgoing else ()
             request.into = back.incoming(incoming, part) if incoming else ()
+            if table.pull_filter:
+                request.unpack()
             if request.pushes and table.filters:
                 registered.sieve.dense(request)
             self._courier.send(request)
         return operation
 
-    def _run_rows(
-        self, registered: Registered, kind: Kind, parts: Sequence[RowsPart], rate: float | None
-    ) -> Operation:
+    def _run_rows(self, registered: Registered, kind: Kind, parts: Sequence[RowsPart], rate: float | None) -> Operation:
         operation = Operation(len(parts))
         for part in parts:
             request = Request(registered.table, part.index, kind, operation, rate=rate, flags=frame.ROWS)
             if request.pushes:
                 self._take_turn(registered, request)
             request.number = registered.numbers[part.index]
+            if not request.pushes:
+                request.last = registered.last(part.index)
             request.meta = bytes(memory.data(part.rows))
             data = memory.data(part.values)
             request.keep = (part,)
             request.body = [data] if request.pushes and len(data) else ()
             request.into = () if request.pushes or not len(data) else [data]
+            if registered.table.pull_filter:
+                request.unpack()
             if request.pushes and registered.table.filters:
                 registered.sieve.rows(request, part.rows, part.values)
             self._courier.send(request)
@@ -400,43 +393,4 @@ class Client:
                 self._lock.wait(TURN_SECONDS)
             registered.pushing[index] = request
             registered.numbers[index] += 1
-        request.answered = answered
-
-
-@dataclass(frozen=True)
-class RowsPart:
-    """The rows of one range."""
-
-    index: int
-    rows: Tensor
-    """Within the range, int64."""
-    places: Tensor
-    """Where they stand in what the user gave."""
-    values: Tensor
-
-
-def _split(table: Table, rows: Tensor, values: Tensor) -> list[RowsPart]:
-    """By ranges, each once, those without rows too."""
-    order = torch.argsort(rows, stable=True)
-    ordered = rows[order]
-    values = values.detach().to("cpu", torch.float32)
-    bounds = torch.tensor([part.start // table.row for part in table.ranges] + [table.length // table.row])
-    cuts = torch.searchsorted(ordered, bounds).tolist()
-    return [
-        RowsPart(
-            index,
-            (ordered[cuts[index] : cuts[index + 1]] - bounds[index]).contiguous(),
-            order[cuts[index] : cuts[index + 1]],
-            values[order[cuts[index] : cuts[index + 1]]].contiguous(),
-        )
-        for index in range(len(table.ranges))
-    ]
-
-
-def _tensors(like: Tensors | Sequence[int]) -> list[Tensor]:
-    if isinstance(like, Tensor):
-        return [like]
-    items = list(like)
-    if items and all(isinstance(item, Tensor) for item in items):
-        return items  # type: ignore[return-value]
-    return [torch.zeros([int(size) for size in items])]  # type: ignore[arg-type]
+        request.answered, request.renumbered = answered, registered.numbered(index)

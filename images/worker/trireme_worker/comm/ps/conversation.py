@@ -6,7 +6,7 @@ connection's own buffer. A request that must wait for others is answered later, 
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from trireme_worker.comm.ps import copies, filters, frame, memory, partition, tensors
+from trireme_worker.comm.ps import copies, filters, frame, memory, partition, rounding, tensors
+from trireme_worker.comm.ps.chain import Told
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.copies import Copy
-from trireme_worker.comm.ps.errors import BadFrame, Lost, Reason, Refused
+from trireme_worker.comm.ps.errors import EMPTY, MOVING, BadFrame, Lost, ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.filters import Pipeline
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.functions import Update
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from trireme_worker.comm.ps.server import Server
 
 log = logging.getLogger(__name__)
-
-RETAG = 4
-"""Flag of a snapshot without a body: the backup has the very same copy already."""
 
 
 class Conversation:
@@ -84,6 +82,12 @@ class Conversation:
                 self._drain()
                 self.refuse(header.request, refused)
 
+    def end(self, error: ParameterServerError) -> None:
+        """Tells the peer why it is not listened to any more."""
+        code = error.reason if isinstance(error, Refused) else Reason.MALFORMED
+        with contextlib.suppress(Lost):
+            self._wire.send(Header(Kind.REFUSED, code=code), str(error).encode())
+
     def close(self) -> None:
         self._wire.close()
         self._outbox.close()
@@ -100,7 +104,11 @@ class Conversation:
             self._done(request, answer.asked.number)
         else:
             values = answer.values
-            header = Header(Kind.VALUES, request, number=answer.asked.number)
+            header = Header(Kind.VALUES, request, number=answer.number if answer.asked.resumes else answer.asked.number)
+            if slot.table.pull_filter:
+                self._outbox.put(Outgoing(header, b"", rounding.pack(slot.table.pull_filter, values)))
+                slot.give_back(values)
+                return
             give_back = _giver(slot, values) if answer.asked.rows is None else _nothing
             self._outbox.put(Outgoing(header, b"", [memory.data(values)] if values.numel() else [], give_back))
 
@@ -147,8 +155,8 @@ class Conversation:
             placed, gradient = self._dense(slot, header, rule)
         try:
             if slot.table.nan == "refuse":
-                tensors.check_finite(gradient, f"push {header.number} of {slot.table.name!r} by worker {self.caller.index}",
-                                     slot.range.start)  # fmt: skip
+                what = f"push {header.number} of {slot.table.name!r} by worker {self.caller.index}"
+                tensors.check_finite(gradient, what, slot.range.start)
             with slot.lock:
                 self._turn(slot, header.number, placed)
                 push = Push(self._asked(header, header.kind is Kind.PUSH_PULL, rows), self.caller.session, gradient,
@@ -211,14 +219,16 @@ class Conversation:
         rows = tensors.rows(data, len(slot.range) // slot.table.row) if header.flags & frame.ROWS else None
         with slot.lock:
             if slot.status is Status.PRIMARY:
-                slot.join(self.caller.index)
+                header = _possible(header, slot.join(self.caller.index))
+                if slot.values is None and header.number:
+                    raise Refused(Reason.NOT_READY, EMPTY)
             self._server.act(slot, slot.pull(self._asked(header, True, rows), self._shard.rule_of(slot.table)))
 
     def _clock(self, header: Header) -> None:
         slot = self._slot(header)
         with slot.lock:
             if slot.status is not Status.PRIMARY:
-                raise Refused(Reason.NOT_READY, "the range is being moved")
+                raise Refused(Reason.NOT_READY, MOVING)
             number = slot.join(self.caller.index)
         self._done(header.request, number)
 
@@ -258,7 +268,7 @@ class Conversation:
     def _snapshot(self, header: Header) -> None:
         self._same_view(header)
         copy = Copy.decode(self._bytes(header.meta))
-        parts = [] if header.flags & RETAG else copies.room(copy)
+        parts = [] if header.flags & frame.RETAG else copies.room(copy)
         if header.body != sum(part.numel() for part in parts) * ITEM_BYTES:
             raise BadFrame(f"a copy of {header.body} bytes where {copy.size} belong")
         for part in parts:
@@ -268,23 +278,23 @@ class Conversation:
 
     def _update(self, header: Header) -> None:
         slot = self._slot(header)
-        plain = json.loads(self._bytes(header.meta))
+        told = Told.decode(self._bytes(header.meta))
         rows = None
-        if plain["rows"] is not None:
-            rows = tensors.rows(self._bytes(plain["rows"] * 8), len(slot.range) // slot.table.row)
+        if told.rows is not None:
+            rows = tensors.rows(self._bytes(told.rows * tensors.INDEX_BYTES), len(slot.range) // slot.table.row)
             gradient = torch.empty(len(rows), slot.table.row)
         else:
             gradient = self._buffer(len(slot.range))
         self._expect(slot, self._left, gradient.numel() * ITEM_BYTES)
         self._into(gradient)
-        context = Update(plain["step"], plain["staleness"], header.rate)
-        change = Change(header.number, plain["clock"], context, gradient, rows)
+        context = Update(told.step, told.staleness, header.rate)
+        change = Change(header.number, told.clock, context, gradient, rows)
         with slot.lock:
             if slot.tag != header.view or not slot.follow(change):
                 raise Refused(Reason.NOT_READY, f"update {header.number} does not follow {slot.version} here")
-        if plain["rest"]:
+        if told.rest:
             self._scratch = None
-            self._server.chain.forward(slot, change, plain["rest"], self._relay(header.request))
+            self._server.chain.forward(slot, change, told.rest, self._relay(header.request))
         else:
             self._done(header.request)
 
@@ -315,7 +325,8 @@ class Conversation:
 
     def _asked(self, header: Header, values: bool, rows: Tensor | None = None) -> Asked:
         """Only a pull of rows is answered with rows; a push of rows is answered with the same ones."""
-        return Asked((self, header.request), self.caller.index, header.number, values, rows)
+        resumes = header.kind is Kind.PULL and bool(header.flags & frame.RESUMES)
+        return Asked((self, header.request), self.caller.index, header.number, values, rows, resumes)
 
     def _expect(self, slot: Slot, size: int, expected: int) -> None:
         if size != expected:
@@ -351,6 +362,22 @@ class Conversation:
             self._left -= len(part)
 
 
+def _possible(header: Header, last: int) -> Header:
+    """A pull that does not wait for what will not come. `last`: the worker's last push; the next may be under way.
+
+    Raises Refused when the worker must number it anew: this server was restored, and had more pushes before.
+    """
+    if header.number <= last:
+        return header
+    if header.flags & frame.RESUMES:
+        return header._replace(number=last)
+    if header.flags & frame.SETTLED:
+        raise Refused(Reason.GAP, f"push {header.number} was lost", last)
+    if header.number > last + 1:
+        raise Refused(Reason.NOT_READY, "the push before it gets another number")
+    return header
+
+
 def _giver(slot: Slot, values: Tensor) -> Callable[[], None]:
     def give_back() -> None:
         with slot.lock:
@@ -361,5 +388,3 @@ def _giver(slot: Slot, values: Tensor) -> Callable[[], None]:
 
 def _nothing() -> None:
     pass
-
-

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from trireme_worker.comm.ps import frame
 from trireme_worker.comm.ps.channel import Channel, Exchange, Reply
 from trireme_worker.comm.ps.connections import Connections
 from trireme_worker.comm.ps.errors import BadFrame, Lost, ParameterServerError, Reason, Refused, Unauthenticated
@@ -63,9 +64,13 @@ class Courier:
         return find(placement.serving(owners[0])) if owners else None
 
     def _submit(self, channel: Channel, request: Request) -> None:
-        view = self._watch.placement.view.number
+        view, flags = self._watch.placement.view.number, request.flags
+        if request.last is not None:
+            last, settled = request.last()
+            request.number = min(request.number, last)
+            flags |= frame.SETTLED * settled
         header = Header(request.kind, view=view, table=request.table.number, index=request.index,
-                        number=request.number, rate=request.rate, flags=request.flags)  # fmt: skip
+                        number=request.number, rate=request.rate, flags=flags)  # fmt: skip
 
         def done(outcome: Reply | ParameterServerError) -> None:
             self._answered(request, outcome)
@@ -74,11 +79,12 @@ class Courier:
 
     def _answered(self, request: Request, outcome: Reply | ParameterServerError) -> None:
         if isinstance(outcome, Reply):
-            if request.answered is not None:
-                request.answered(outcome.header.number)
-            request.operation.finished()
+            self._got(request, outcome)
         elif isinstance(outcome, Refused) and outcome.reason is Reason.GAP and request.pushes:
             self._renumber(request, outcome.number)
+        elif isinstance(outcome, Refused) and outcome.reason is Reason.GAP:
+            request.number = outcome.number
+            self._again(request, 0.0)
         elif isinstance(outcome, Refused) and outcome.reason is Reason.UNKNOWN_KEYS and request.whole is not None:
             request.body, request.whole = request.whole(), None
             self._again(request, 0.0)
@@ -89,12 +95,25 @@ class Courier:
         else:
             request.operation.failed(outcome)
 
+    def _got(self, request: Request, reply: Reply) -> None:
+        if request.received is not None:
+            try:
+                request.received(reply.body)
+            except BadFrame as error:
+                request.operation.failed(error)
+                return
+        if request.answered is not None:
+            request.answered(reply.header.number)
+        request.operation.finished()
+
     def _renumber(self, request: Request, last: int) -> None:
         """The server counts otherwise: it lost pushes with a server that had no backup, or this worker was away."""
         if last + 1 < request.number:
             log.warning("table %s range %d: the servers went back from push %d to %d",
                         request.table.name, request.index, request.number - 1, last)  # fmt: skip
         request.number = last + 1
+        if request.renumbered is not None:
+            request.renumbered(request.number)
         self._again(request, 0.0)
 
     def _failed(self, request: Request, error: ParameterServerError) -> None:

@@ -43,6 +43,13 @@ class Reason(IntEnum):
     """The server does not remember the keys that the message left out: it must come with them."""
 
 
+MOVING = "the range is being moved"
+EMPTY = (
+    "the range has no values: no worker has brought them yet, or they were lost with a server that had neither "
+    "a backup (spec.parameterServer.backups) nor a checkpoint (spec.checkpoint.directory)"
+)
+
+
 class Refused(ParameterServerError):
     def __init__(self, reason: Reason, text: str, number: int = 0) -> None:
         super().__init__(text)

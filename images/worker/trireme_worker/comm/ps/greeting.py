@@ -57,7 +57,9 @@ def greet(wire: Wire, token: bytes, caller: Caller) -> Host:
     answer = _take(wire, Kind.CHALLENGE, NONCE_BYTES + MAC_BYTES)
     theirs, mac = answer[:NONCE_BYTES], answer[NONCE_BYTES:]
     if not hmac.compare_digest(mac, _mac(token, b"server", mine, theirs)):
-        raise Unauthenticated("the server does not have this job's token: it belongs to another job, or the token changed")
+        raise Unauthenticated(
+            "the server does not have this job's token: it belongs to another job, or the token changed"
+        )
     identity = codec.encode(caller)
     proof = _mac(token, b"client", mine, theirs, identity)
     wire.send(Header(Kind.PROOF), identity, transport.views(proof))

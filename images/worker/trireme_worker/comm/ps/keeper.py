@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from trireme.contract.wire import Serving
 
-from trireme_worker.comm.ps import copies
+from trireme_worker.comm.ps import copies, frame
 from trireme_worker.comm.ps.channel import Reply
-from trireme_worker.comm.ps.conversation import RETAG
 from trireme_worker.comm.ps.copies import Copy
 from trireme_worker.comm.ps.errors import ParameterServerError, Reason
 from trireme_worker.comm.ps.frame import Header, Kind
@@ -221,7 +220,7 @@ class Keeper:
         same = holders.get(serving.index) == (slot.tag, slot.version)
         copy, tensors = copies.of(slot)
         header = Header(Kind.SNAPSHOT, view=self._shard.view, table=slot.table.number, index=slot.index,
-                        flags=RETAG if same else 0)  # fmt: skip
+                        flags=frame.RETAG if same else 0)  # fmt: skip
         body = [] if same else copies.body(tensors)
         self._server.chain.link(serving).ask(header, copy.encode(), body, ASK_SECONDS)
 

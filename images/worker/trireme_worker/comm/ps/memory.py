@@ -1,7 +1,7 @@
 """Where the elements of a table lie in the memory of a worker, as bytes that sockets read and write in place.
 
-A table is made of one tensor or several, one behind the other. Dense float32 tensors of the CPU are used as they are; all
-others (CUDA, half precision, strided) go through a staging buffer, pinned where there is a GPU.
+A table is made of one tensor or several, one behind the other. Dense float32 tensors of the CPU are used as they are;
+all others (CUDA, half precision, strided) go through a staging buffer, pinned where there is a GPU.
 """
 
 from __future__ import annotations
@@ -15,6 +15,18 @@ from torch import Tensor
 
 from trireme_worker.comm.ps.partition import Range
 from trireme_worker.comm.ps.table import ITEM_BYTES
+
+Tensors = Tensor | Sequence[Tensor]
+
+
+def tensors(like: Tensors | Sequence[int]) -> list[Tensor]:
+    """Of a table: the one, the several, or zeros of a shape."""
+    if isinstance(like, Tensor):
+        return [like]
+    items = list(like)
+    if items and all(isinstance(item, Tensor) for item in items):
+        return items  # type: ignore[return-value]
+    return [torch.zeros([int(size) for size in items])]  # type: ignore[arg-type]
 
 
 def data(tensor: Tensor) -> memoryview:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from trireme_worker.comm.ps import rounding
 from trireme_worker.comm.ps.errors import ParameterServerError
 from trireme_worker.comm.ps.frame import Kind
 from trireme_worker.comm.ps.table import Table
@@ -71,6 +72,12 @@ class Request:
     into: Sequence[memoryview] = ()
     answered: Callable[[int], None] | None = None
     """Called with the number that the server answers."""
+    renumbered: Callable[[int], None] | None = None
+    """Called when a push gets another number."""
+    last: Callable[[], tuple[int, bool]] | None = None
+    """Of a pull: the worker's last push of the range, and whether it was acknowledged."""
+    received: Callable[[bytes], None] | None = None
+    """Takes an answer's body that is not received in place. Raises BadFrame."""
     whole: Callable[[], list[memoryview]] | None = None
     """Makes the body of a filtered push with all its keys."""
     keep: Sequence[object] = field(default=())
@@ -78,6 +85,12 @@ class Request:
     tries: int = 0
     since: float | None = None
     """When it first failed, monotonic seconds; None: it did not since it last got an answer."""
+
+    def unpack(self) -> None:
+        """The answer is rounded: it is received aside, and what it stands for written where it belongs."""
+        into, self.into = self.into, ()
+        if into:
+            self.received = lambda body: rounding.unpack(self.table.pull_filter, body, into)
 
     @property
     def pushes(self) -> bool:

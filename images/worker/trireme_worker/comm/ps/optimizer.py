@@ -106,8 +106,8 @@ class DistributedOptimizer(torch.optim.Optimizer):
     named_parameters: model.named_parameters(); names go into messages. backward_passes_per_step: how many backwards
     accumulate into one step (their sum counts). overlap: push while backward goes on; False to change gradients (clip
     them, say) between backward and step. function: a configuration of the servers' update function instead of the one
-    that the optimizer's class stands for. filters: what gradients go through on their way. consistency: of this
-    optimizer's tables alone. nan: "refuse" or "pass".
+    that the optimizer's class stands for. filters: what gradients go through on their way. pull_filter: how servers
+    round the parameters that they send. consistency: of this optimizer's tables alone. nan: "refuse" or "pass".
 
     All workers begin with rank 0's parameters, or with what the servers have when they are there already. A gradient
     is the mean of all workers' (Sync), or applied as it comes (Bounded, Async). Parameters without a gradient count as
@@ -123,11 +123,12 @@ class DistributedOptimizer(torch.optim.Optimizer):
         overlap: bool = True,
         function: dict[str, Any] | None = None,
         filters: Sequence[Any] = (),
+        pull_filter: str = "",
         consistency: str = "",
         nan: str = "refuse",
         client: Client | None = None,
     ) -> None:
-        _check_names(optimizer, named_parameters)
+        check_names(optimizer, named_parameters)
         super().__init__(optimizer.param_groups, optimizer.defaults)
         self._client = client or session.client()
         self._overlap = overlap
@@ -137,9 +138,9 @@ class DistributedOptimizer(torch.optim.Optimizer):
             key = f"optimizer.{number}.{at}"
             chosen = function or functions.of_optimizer(optimizer, group)
             self._client.register(key, group["params"], function=chosen, filters=filters,
-                                  consistency=consistency, nan=nan)  # fmt: skip
-            self._client.pull(key, group["params"])
+                                  pull_filter=pull_filter, consistency=consistency, nan=nan)  # fmt: skip
             self._tables.append(_Group(self._client, key, group, backward_passes_per_step))
+        self._client.resume({table.key: table.parameters for table in self._tables})
         self._handles = [
             parameter.register_post_accumulate_grad_hook(self._hook(table, at))
             for table in self._tables
@@ -148,8 +149,8 @@ class DistributedOptimizer(torch.optim.Optimizer):
         ]
 
     @property
-    def steps(self) -> int:
-        """Steps of this worker that the servers have: where its successor goes on."""
+    def served_steps(self) -> int:
+        """Steps of this worker that the servers have, its predecessors' included: where its successor goes on."""
         return min(self._client.pushes(table.key) for table in self._tables)
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -182,7 +183,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
         return ready
 
 
-def _check_names(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, Tensor]] | None) -> None:
+def check_names(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, Tensor]] | None) -> None:
     """Raises ParameterServerError when names are not one for each parameter."""
     if named is None:
         return

@@ -1,4 +1,4 @@
-"""The answering end's way out: answers wait in a queue for a thread of their own, so that no reader waits for another."""
+"""The answering end's way out: answers wait in a queue for a thread of their own, so no reader waits for another."""
 
 from __future__ import annotations
 

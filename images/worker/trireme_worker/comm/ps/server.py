@@ -21,7 +21,7 @@ from trireme_worker.comm.ps.checkpoint import Checkpoints
 from trireme_worker.comm.ps.consistency import Consistency, Mode
 from trireme_worker.comm.ps.conversation import Conversation
 from trireme_worker.comm.ps.copies import Copy
-from trireme_worker.comm.ps.errors import ParameterServerError, Reason, Refused
+from trireme_worker.comm.ps.errors import Lost, ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.greeting import Caller, Host
 from trireme_worker.comm.ps.inventory import Inventory
 from trireme_worker.comm.ps.keeper import Keeper
@@ -250,9 +250,12 @@ class Server:
         try:
             self._attach(conversation)
             conversation.run()
-        except ParameterServerError as error:
+        except Lost as error:
             level = logging.DEBUG if self._closed.is_set() else logging.INFO
             log.log(level, "connection of %s %d: %s", caller.role, caller.index, error)
+        except ParameterServerError as error:
+            log.warning("connection of %s %d: %s", caller.role, caller.index, error)
+            conversation.end(error)
         finally:
             self._detach(conversation)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import os
+import sys
 from collections.abc import Iterable, Mapping
 
 from torch import Tensor
@@ -18,11 +21,15 @@ _broadcasts = itertools.count()
 def init() -> Client:
     """Connects this process to the job's servers; from its environment, as `trireme` sets it. Waits for them.
 
+    A process that comes to its end, by sys.exit too, says goodbye though it did not call `shutdown` (as Horovod's do).
+    One that an exception or a signal ends does not: it is lost, and `Sync` waits for its successor.
+
     Raises ParameterServerError.
     """
     global _client
     if _client is None:
         _client = Client(settings.worker(), settings.directory())
+        atexit.register(_part, os.getpid())
     return _client
 
 
@@ -47,8 +54,15 @@ def shutdown() -> None:
     """Waits for what is under way and says goodbye; the others go on without this worker."""
     global _client, _broadcasts
     if _client is not None:
+        atexit.unregister(_part)
         ending, _client, _broadcasts = _client, None, itertools.count()
         ending.shutdown()
+
+
+def _part(process: int) -> None:
+    """When the interpreter ends. It leaves the exception that ended the script in `sys.last_value`."""
+    if os.getpid() == process and not hasattr(sys, "last_value"):  # a forked child's end is not the worker's
+        shutdown()
 
 
 def broadcast_parameters(

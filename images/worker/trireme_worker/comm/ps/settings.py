@@ -9,10 +9,10 @@ from pathlib import Path
 from trireme.contract import environ
 
 from trireme_worker.comm.ps.agent import AgentDirectory
-from trireme_worker.comm.ps.client import Worker
 from trireme_worker.comm.ps.consistency import Consistency, Mode
 from trireme_worker.comm.ps.errors import ParameterServerError
 from trireme_worker.comm.ps.server import Settings
+from trireme_worker.comm.ps.worker import Worker
 
 TOKEN_FILE = "TRIREME_TOKEN_FILE"
 CHECKPOINT_DIRECTORY = "TRIREME_CHECKPOINT_DIRECTORY"

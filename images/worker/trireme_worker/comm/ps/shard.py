@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from trireme_worker.comm.ps.buffers import Buffers
 from trireme_worker.comm.ps.consistency import Consistency
-from trireme_worker.comm.ps.errors import Reason, Refused
+from trireme_worker.comm.ps.errors import MOVING, Reason, Refused
 from trireme_worker.comm.ps.greeting import Caller
 from trireme_worker.comm.ps.slot import Slot
 from trireme_worker.comm.ps.table import Table
@@ -36,6 +37,7 @@ class Shard:
         self.membership = Membership()
         self._rule = rule
         self._rule_number = 0
+        self._buffers = Buffers()
         self._sessions: dict[int, str] = {}
         self._retired: set[str] = set()
 
@@ -87,7 +89,7 @@ class Shard:
             raise Refused(Reason.MALFORMED, f"table {table.name!r} has no range {key[1]}")
         slot = self.slots.get(key)
         if slot is None:
-            raise Refused(Reason.NOT_READY, "the range is being moved")
+            raise Refused(Reason.NOT_READY, MOVING)
         return slot
 
     def made(self, key: Key) -> Slot:
@@ -95,7 +97,7 @@ class Shard:
         with self.lock:
             slot = self.slots.get(key)
             if slot is None:
-                slot = self.slots[key] = Slot(self.tables[key[0]], key[1])
+                slot = self.slots[key] = Slot(self.tables[key[0]], key[1], self._buffers)
                 for worker in range(self.membership.size):
                     slot.clock.join(worker, 0)
             return slot

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from trireme_worker.comm.ps import consistency, functions
+from trireme_worker.comm.ps.buffers import Buffers
 from trireme_worker.comm.ps.consistency import Clock, Consistency, Mode, Verdict
-from trireme_worker.comm.ps.errors import Reason
+from trireme_worker.comm.ps.errors import EMPTY, MOVING, Reason
 from trireme_worker.comm.ps.functions import Update
 from trireme_worker.comm.ps.table import Table
 
@@ -41,6 +42,8 @@ class Asked:
     values: bool = False
     rows: Tensor | None = None
     """int64 [k]: only these rows of the range."""
+    resumes: bool = False
+    """It takes up its predecessor's step: the values after push `number`, though the next one was applied already."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Push:
 
 
 class Slot:
-    def __init__(self, table: Table, index: int) -> None:
+    def __init__(self, table: Table, index: int, buffers: Buffers | None = None) -> None:
         self.table = table
         self.index = index
         self.range = table.ranges[index]
@@ -118,7 +121,9 @@ class Slot:
         self.state: dict[str, Tensor] = {}
         self._function = functions.create(table.function)
         self._readers = 0
-        self._spare: Tensor | None = None
+        self._buffers = buffers or Buffers()
+        self._previous: Tensor | None = None
+        """Sync: the values before the last update, until the next step begins in the same memory."""
         self._pending: dict[int, Aggregate] = {}
         self._uncommitted: list[tuple[int, Asked]] = []
         self._pulls: list[Asked] = []
@@ -129,7 +134,7 @@ class Slot:
     def initialise(self, asked: Asked, values: Tensor, rule: Consistency) -> Effects:
         """Gives an empty slot its values, which it keeps; the caller takes them down the chain. Else does nothing."""
         if self.status is not Status.PRIMARY:
-            return self._refuse(asked, Reason.NOT_READY, "the range is being moved")
+            return self._refuse(asked, Reason.NOT_READY, MOVING)
         if self.values is None:
             self.values, self.state = values, self._function.state(values)
         return self._when_committed(asked, rule)
@@ -140,9 +145,7 @@ class Slot:
             return None
         if number in self._pending or self.clock.admit(worker, number) is not Verdict.APPLY:
             return None
-        gradient, self._spare = self._spare, None
-        if gradient is None:
-            gradient = torch.empty_like(self.values)
+        gradient = self._room()
         self._pending[number] = Aggregate(gradient, filling=worker)
         return gradient
 
@@ -151,8 +154,9 @@ class Slot:
         aggregate = self._pending.get(number)
         if aggregate is not None and aggregate.filling == worker:
             del self._pending[number]
-            self._spare = aggregate.gradient
-            self.lock.notify_all()
+            if aggregate.gradient is not None:
+                self._buffers.give(aggregate.gradient)
+            self._wake()
 
     def filling(self, number: int) -> bool:
         aggregate = self._pending.get(number)
@@ -164,7 +168,7 @@ class Slot:
         if push.placed and (aggregate is None or aggregate.gradient is not push.gradient):
             return self._refuse(asked, Reason.NOT_READY, "the step was begun anew")
         if self.status is not Status.PRIMARY or self.values is None:
-            return self._refuse(asked, Reason.NOT_READY, "the range is being moved")
+            return self._refuse(asked, Reason.NOT_READY, EMPTY if self.status is Status.PRIMARY else MOVING)
         verdict = self.clock.admit(asked.worker, asked.number)
         if verdict is Verdict.GAP:
             return self._refuse(asked, Reason.GAP, "a push is missing", self.clock.get(asked.worker))
@@ -176,15 +180,14 @@ class Slot:
         behind = {worker for worker in self.clock.members if self.clock.get(worker) < asked.number}
         alone = rule.mode is not Mode.SYNC or behind == {asked.worker}
         if alone and aggregate is None:
-            change = self._apply({asked.worker: asked}, push.gradient, push.rows, push.rate)
-            return Effects([], change)
+            return self._apply({asked.worker: asked}, push.gradient, push.rows, push.rate, rule)
         aggregate = self._pending.setdefault(asked.number, Aggregate())
         self._add(aggregate, push)
         return self._complete(asked.number, rule, at_once=rule.mode is not Mode.SYNC)
 
     def pull(self, asked: Asked, rule: Consistency) -> Effects:
         if self.status is not Status.PRIMARY:
-            return self._refuse(asked, Reason.NOT_READY, "the range is being moved")
+            return self._refuse(asked, Reason.NOT_READY, MOVING)
         self._pulls.append(asked)
         return Effects(self._served(rule))
 
@@ -192,6 +195,7 @@ class Slot:
         """A backup repeats a change of its primary. False when it is not the next one."""
         if self.status is not Status.BACKUP or self.values is None or change.version != self.version + 1:
             return False
+        self._remember(len(self.clock.members) > 1)
         self._update(change.gradient, change.rows, change.context)
         self.clock = Clock.of(dict(change.clock))
         self.version = self.committed = change.version
@@ -200,13 +204,12 @@ class Slot:
     def commit(self, version: int, rule: Consistency, change: Change | None = None) -> Effects:
         """The chain has everything up to `version`. `change`: one whose gradient nobody needs any more."""
         if change is not None and change.own and change.rows is None:
-            self._spare = change.gradient
+            self._buffers.give(change.gradient)
         self.committed = max(self.committed, version)
         ready = [asked for at, asked in self._uncommitted if at <= self.committed]
         self._uncommitted = [(at, asked) for at, asked in self._uncommitted if at > self.committed]
-        answers = [Answer(asked) for asked in ready if not asked.values]
         self._pulls += [asked for asked in ready if asked.values]
-        return Effects(answers + self._served(rule))
+        return Effects([Answer(asked) for asked in ready if not asked.values] + self._served(rule))
 
     # Who is there
 
@@ -234,11 +237,10 @@ class Slot:
 
     def reconsider(self, rule: Consistency) -> Effects:
         """After a change of the rule or of who is waited for: what can go on, goes on. Call again while it changes."""
-        for number in sorted(self._pending):
-            aggregate = self._pending[number]
+        for number, aggregate in sorted(self._pending.items()):
             if aggregate.filling is None:
                 effects = self._complete(number, rule, at_once=rule.mode is not Mode.SYNC)
-                if effects.change is not None:
+                if effects.change is not None or effects.answers:
                     return effects
         return Effects(self._served(rule))
 
@@ -246,14 +248,14 @@ class Slot:
 
     def freeze(self) -> None:
         self.status = Status.FROZEN
-        self.lock.notify_all()
+        self._wake()
 
     def drop(self, reason: Reason, text: str) -> Effects:
         """Forgets everybody who waits: this server is not their primary any more."""
         waiting = [asked for each in self._pending.values() for asked in [*each.asked.values(), *each.again]]
         waiting += [asked for _, asked in self._uncommitted] + self._pulls
         self._pending, self._uncommitted, self._pulls = {}, [], []
-        self.lock.notify_all()
+        self._wake()
         return Effects([Answer(asked, refused=reason, text=text) for asked in waiting])
 
     def give_back(self, values: Tensor) -> None:
@@ -271,23 +273,24 @@ class Slot:
         """Becomes a copy of another server's slot, or of a checkpoint."""
         self.values, self.state, self.clock = values, state, clock
         self.version = self.committed = version
-        self.tag, self._readers, self._seen = tag, 0, {}
+        self.tag, self._readers, self._seen, self._previous = tag, 0, {}, None
 
     # Inside
+
+    def _wake(self) -> None:
+        """Those who wait for an aggregate to be filled look again."""
+        with self.lock:
+            self.lock.notify_all()
 
     def _add(self, aggregate: Aggregate, push: Push) -> None:
         worker = push.asked.worker
         if push.placed:
             aggregate.filling = None
-            self.lock.notify_all()
+            self._wake()
         elif push.rows is not None:
             aggregate.rows.append((push.rows, push.gradient.clone()))
         elif aggregate.gradient is None:
-            aggregate.gradient, self._spare = self._spare, None
-            if aggregate.gradient is None:
-                aggregate.gradient = push.gradient.clone()
-            else:
-                aggregate.gradient.copy_(push.gradient)
+            aggregate.gradient = self._room().copy_(push.gradient)
         else:
             aggregate.gradient.add_(push.gradient)
         aggregate.asked[worker] = push.asked
@@ -304,9 +307,9 @@ class Slot:
         gradient, rows = self._summed(aggregate)
         if self.table.reduction == "mean" and len(aggregate.asked) > 1:
             gradient.mul_(1 / len(aggregate.asked))
-        change = self._apply(aggregate.asked, gradient, rows, aggregate.rates[min(aggregate.asked)])
+        effects = self._apply(aggregate.asked, gradient, rows, aggregate.rates[min(aggregate.asked)], rule)
         self._uncommitted += [(self.version, asked) for asked in aggregate.again]
-        return Effects([], replace(change, own=True))
+        return Effects(effects.answers, None if effects.change is None else replace(effects.change, own=True))
 
     def _summed(self, aggregate: Aggregate) -> tuple[Tensor, Tensor | None]:
         if not aggregate.rows:
@@ -319,15 +322,34 @@ class Slot:
         aggregate.gradient.view(-1, self.table.row).index_add_(0, rows, values)
         return aggregate.gradient, None
 
-    def _apply(self, asked: dict[int, Asked], gradient: Tensor, rows: Tensor | None, rate: float | None) -> Change:
+    def _apply(
+        self, asked: dict[int, Asked], gradient: Tensor, rows: Tensor | None, rate: float | None, rule: Consistency
+    ) -> Effects:
         staleness = max(self.version - self._seen.get(worker, self.version) for worker in asked)
         context = Update(self.version + 1, staleness, rate)
-        self._update(gradient, rows, context)
+        try:
+            self._remember(rule.mode is Mode.SYNC and len(self.clock.members) > 1)
+            self._update(gradient, rows, context)
+        except Exception as error:  # a user's function may raise anything; its workers are to know
+            text = f"table {self.table.name!r}: update function {self.table.function['name']} failed: {error!r}"
+            return Effects([Answer(one, refused=Reason.FAILED, text=text) for one in asked.values()])
         self.version += 1
         for worker, one in asked.items():
             self.clock.advance(worker, one.number)
             self._uncommitted.append((self.version, one))
-        return Change(self.version, self.clock.plain(), context, gradient, rows)
+        return Effects([], Change(self.version, self.clock.plain(), context, gradient, rows))
+
+    def _room(self) -> Tensor:
+        """For the sum of a new step: the memory of the values before the last one, which nobody can need any more."""
+        room, self._previous = self._previous, None
+        return self._buffers.take(len(self.range)) if room is None else room
+
+    def _remember(self, wanted: bool) -> None:
+        """A worker that dies in the middle of a step leaves some ranges with its push and some without."""
+        if self._previous is not None and not wanted:
+            self._buffers.give(self._room())
+        elif wanted and self.values is not None:
+            self._previous = self._room().copy_(self.values)
 
     def _update(self, gradient: Tensor, rows: Tensor | None, context: Update) -> None:
         assert self.values is not None
@@ -347,19 +369,19 @@ class Slot:
         """Answers to the pulls that need not wait any more."""
         if self.status is not Status.PRIMARY or self.values is None or self.committed < 0:
             return []
-        may = [
-            asked
-            for asked in self._pulls
-            if consistency.may_pull(rule, self.clock, asked.worker, asked.number)
-            and (rule.mode is not Mode.SYNC or self.committed == self.version)
-        ]
+        if rule.mode is Mode.SYNC and self.committed != self.version:
+            return []
+        may = [each for each in self._pulls if consistency.may_pull(rule, self.clock, each.worker, each.number)]
         self._pulls = [asked for asked in self._pulls if asked not in may]
         return [self._values(asked) for asked in may]
 
     def _values(self, asked: Asked) -> Answer:
         self._seen[asked.worker] = self.version
+        last = self.clock.get(asked.worker)
+        if asked.resumes and last == asked.number + 1 and self._previous is not None:
+            return Answer(asked, self._previous.clone(), number=asked.number)
         if asked.rows is None:
-            return Answer(asked, self.lend())
+            return Answer(asked, self.lend(), number=last)
         assert self.values is not None
         return Answer(asked, self.values.view(-1, self.table.row).index_select(0, asked.rows))
 

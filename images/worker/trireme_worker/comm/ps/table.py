@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from trireme_worker.comm.ps import consistency, filters, functions, partition
+from trireme_worker.comm.ps import consistency, filters, functions, partition, rounding
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.partition import Range
 
@@ -40,6 +40,8 @@ class Table:
     """Configuration of the filters of pushes, in the order in which the worker applies them."""
     consistency: str = ""
     """Of this table alone; empty: the job's."""
+    pull_filter: str = ""
+    """How servers round what they send: fp16, bf16, int8; empty: not at all."""
 
     @cached_property
     def number(self) -> int:
@@ -63,6 +65,9 @@ class Table:
         if self.reduction not in REDUCTIONS or self.nan not in NAN_POLICIES:
             raise BadTable(f"table {self.name!r}: reduction is one of {REDUCTIONS} and nan one of {NAN_POLICIES}, "
                            f"got {self.reduction!r} and {self.nan!r}")  # fmt: skip
+        if self.pull_filter and self.pull_filter not in rounding.FILTERS:
+            raise BadTable(f"table {self.name!r}: pull_filter is one of {', '.join(rounding.FILTERS)}, "
+                           f"got {self.pull_filter!r:.100}")  # fmt: skip
         try:
             functions.create(self.function)
             filters.chain(self.filters)

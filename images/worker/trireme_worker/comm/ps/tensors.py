@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ INDEX_BYTES = 8
 
 def check_finite(tensor: Tensor, what: str, start: int) -> None:
     """Raises Refused for a NaN or an infinity. `start`: position of the first element within its table."""
-    if not tensor.numel() or bool(torch.isfinite(tensor.sum())):
+    if math.isfinite(tensor.sum().item()):
         return  # a sum hides none, it can only overflow
     bad = (~torch.isfinite(tensor.reshape(-1))).nonzero()
     if len(bad):
@@ -28,6 +30,6 @@ def rows(data: bytearray, count: int) -> Tensor:
     if len(data) % INDEX_BYTES:
         raise Refused(Reason.MALFORMED, f"{len(data)} bytes are not row numbers")
     found = torch.frombuffer(data, dtype=torch.int64) if data else torch.empty(0, dtype=torch.int64)
-    if len(found) and not (0 <= int(found.min()) and int(found.max()) < count):
+    if len(found) and not (int(found.min()) >= 0 and int(found.max()) < count):
         raise Refused(Reason.MALFORMED, f"row numbers from {int(found.min())} to {int(found.max())}, there are {count}")
     return found

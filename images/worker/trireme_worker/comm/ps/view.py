@@ -16,7 +16,6 @@ from typing import Protocol
 from trireme.contract.wire import Serving, View
 
 from trireme_worker.comm.ps.partition import Ring
-
 from trireme_worker.comm.ps.table import Table
 
 log = logging.getLogger(__name__)

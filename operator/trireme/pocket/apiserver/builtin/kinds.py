@@ -10,7 +10,7 @@ from typing import Final
 from trireme.pocket.apiserver import definitions
 from trireme.pocket.apiserver.builtin.rules import BuiltInRules
 from trireme.pocket.apiserver.kinds import Kind
-from trireme.pocket.apiserver.validation import cluster, config, events, pods, services
+from trireme.pocket.apiserver.validation import claims, cluster, config, events, pods, services
 from trireme.pocket.objects import names
 
 _CORE: Final = "io.k8s.api.core.v1"
@@ -65,6 +65,18 @@ _CORE_KINDS: Final = (
         short_names=("no",),
         subresources=_STATUS,
         selectable=frozenset({"spec.unschedulable"}),
+    ),
+    Kind(
+        "", "v1", "PersistentVolumeClaim", "persistentvolumeclaims",
+        BuiltInRules(
+            f"{_CORE}.PersistentVolumeClaim",
+            defaults=claims.default,
+            first_status=claims.bind,
+            checks=claims.validate,
+            update_checks=claims.validate_update,
+        ),
+        short_names=("pvc",),
+        subresources=_STATUS,
     ),
     Kind(
         "", "v1", "Pod", "pods",

@@ -23,6 +23,7 @@ ROOTS: Final = (
             "ServiceAccount",
             "Event",
             "Binding",
+            "PersistentVolumeClaim",
         )
     ),
     "io.k8s.api.events.v1.Event",

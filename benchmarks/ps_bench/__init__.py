@@ -1,0 +1,1 @@
+"""What benchmarks/ps.py is made of: what to measure, the processes, the figures, the plots."""

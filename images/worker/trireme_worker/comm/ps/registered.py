@@ -1,0 +1,43 @@
+"""A table as one worker uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from trireme_worker.comm.ps.memory import Layout, Staging
+from trireme_worker.comm.ps.operation import Request
+from trireme_worker.comm.ps.sieve import Sieve
+from trireme_worker.comm.ps.table import Table
+
+
+@dataclass(eq=False)
+class Registered:
+    """A table as this worker uses it."""
+
+    table: Table
+    layout: Layout
+    outgoing: Staging
+    incoming: Staging
+    sieve: Sieve
+    numbers: list[int] = field(default_factory=list)
+    """Of each range, the last push."""
+    pushing: dict[int, Request] = field(default_factory=dict)
+    """Of each range, the push that is not answered yet: at most one."""
+
+    def last(self, index: int) -> Callable[[], tuple[int, bool]]:
+        """What a pull must know whenever it is sent: the number of a range's last push, and whether it is answered."""
+
+        def known() -> tuple[int, bool]:
+            number = self.numbers[index]
+            return number, index not in self.pushing
+
+        return known
+
+    def numbered(self, index: int) -> Callable[[int], None]:
+        """Takes the number of a range's last push from an answer."""
+
+        def answered(number: int) -> None:
+            self.numbers[index] = number
+
+        return answered

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from trireme_worker.comm.ps.checkpoint import Checkpoints
+from trireme_worker.comm.ps.consistency import Clock
+from trireme_worker.comm.ps.slot import Slot
+from trireme_worker.comm.ps.table import Table
+
+TABLE = Table("w", 8, function={"name": "sgd", "lr": 0.1, "momentum": 0.9})
+
+
+def slot(version: int) -> Slot:
+    made = Slot(TABLE, 0)
+    clock = Clock([0, 1])
+    for number in range(1, version + 1):
+        clock.advance(0, number)
+    made.install(torch.full((8,), float(version)), {"momentum": torch.arange(8.0)}, clock, version, 5)
+    return made
+
+
+def found(folder: Path) -> tuple[object, ...] | None:
+    got = Checkpoints(folder, 9).find(TABLE, 0)
+    return None if got is None else (got[0].version, got[0].clock, [part.tolist() for part in got[1]])
+
+
+def whole(version: int) -> tuple[object, ...]:
+    return version, slot(version).clock.plain(), [[float(version)] * 8, [float(at) for at in range(8)]]
+
+
+def test_the_copy_with_most_updates_comes_back(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, 0).save([slot(3)])
+    Checkpoints(tmp_path, 1).save([slot(7), Slot(Table("empty", 1), 0)])
+    Checkpoints(tmp_path, 2).save([slot(5)])
+    assert found(tmp_path) == whole(7)
+
+
+def test_a_new_checkpoint_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    for version in (3, 4):
+        path = Checkpoints(tmp_path, 0).save([slot(version)])
+    assert [each.name for each in path.parent.iterdir()] == ["server-0"]
+    assert found(tmp_path) == whole(4)
+
+
+def test_nothing_is_found_where_there_is_nothing(tmp_path: Path) -> None:
+    assert found(tmp_path) is None
+    Checkpoints(tmp_path, 0).save([slot(3)])
+    assert Checkpoints(tmp_path, 0).find(Table("w", 9), 0) is None
+
+
+def test_a_file_cut_or_changed_anywhere_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
+    Checkpoints(tmp_path, 0).save([slot(3)])
+    path = Checkpoints(tmp_path, 1).save([slot(7)])
+    data = path.read_bytes()
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        assert found(tmp_path) == whole(3), size
+    for at in range(len(data)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        assert found(tmp_path) == whole(3), at
+
+
+def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints = Checkpoints(tmp_path, 0)
+    checkpoints.save([slot(3)])
+
+    def full(_: int) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="no space left"):
+            checkpoints.save([slot(7)])
+    assert found(tmp_path) == whole(3)
