@@ -8,6 +8,7 @@ a generation: a rank's failure is reported, and the answer says whose failure it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time

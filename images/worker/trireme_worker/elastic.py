@@ -1,7 +1,7 @@
 """`watch`: Horovod's elastic state hears that members come or go, so that the job can change without an error.
 
-Horovod's own notification service unpickles what it is sent; here a daemon thread asks the pod's agent instead and calls
-the state's public `on_hosts_updated`. Outside of a Trireme job it does nothing. It must not import the agent.
+Horovod's own notification service unpickles what it is sent; here a daemon thread asks the pod's agent instead and
+calls the state's public `on_hosts_updated`. Outside of a Trireme job it does nothing. It must not import the agent.
 """
 
 from __future__ import annotations
