@@ -50,9 +50,7 @@ def rate(peak: float, images: int) -> Callable[[int], float]:
 
 
 @run  # 4. begins again, from the last commit, with every new membership
-def train(
-    state: TorchState, data: TensorDataset, epochs: int, batch_size: int, rate: Callable[[int], float]
-) -> None:
+def train(state: TorchState, data: TensorDataset, epochs: int, batch_size: int, rate: Callable[[int], float]) -> None:
     total = epochs * len(data)
     state.model.train()
     while state.epoch < epochs:
