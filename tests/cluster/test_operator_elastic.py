@@ -59,9 +59,9 @@ async def test_it_starts_with_the_minimum_and_follows_its_scale(
         await scale(client, namespace, 2)
         rest = await left(client, namespace, 0, 1)
         shrunk = await told(client, namespace, "Running: 2/2 pods (elastic 2-4)")
-        with pytest.raises(ApiError, match=r"must be at most elastic\.maxReplicas"):
+        with pytest.raises(ApiError, match=r"replicas must be at most elastic\.maxReplicas"):
             await scale(client, namespace, 5)
-        with pytest.raises(ApiError, match=r"must be at least elastic\.minReplicas"):
+        with pytest.raises(ApiError, match=r"replicas must be at least elastic\.minReplicas"):
             await scale(client, namespace, 1)
     status = shrunk["status"]
     assert (status["phase"], status["attempt"], status.get("disruptions", 0)) == ("Running", 0, 0)

@@ -121,10 +121,10 @@ class Agent:
         if (env.role, env.index) == (names.ROLE_WORKER, 0):
             self._service = CoordinatorService(self._terms(), token, shards=int(base.get(environ.PS_SERVERS, 0)))
         self._generation = 0
-        self._since = 0
-        """The first generation whose processes still run; 0: none do."""
         self._waiting = False
         """For the other pods, which the coordinator knows and the log says."""
+        self._since = 0
+        """The first generation whose processes still run; 0: none do."""
         self._stands: dict[int, Stand] = {}
         self._told_to_stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 

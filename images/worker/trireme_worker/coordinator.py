@@ -11,6 +11,7 @@ what it decides is read from `joined`, `orders` and `report`, and has changed wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import filterfalse, islice
 
@@ -27,6 +28,7 @@ from trireme.contract.wire import (
     Order,
     Orders,
     Phase,
+    Stand,
     State,
 )
 
@@ -422,8 +424,20 @@ class Coordinator:
             self._inquiry = Inquiry(now, {self._holders[rank] for rank in training})
             self.revision += 1
         elif self._inquiry.closed(now):
-            found = hang.culprit(overdue if each else training, self._inquiry.stands, self._pace.step, seconds)
-            self._hung(found, now)
+            stands = self._inquiry.stands
+            found = hang.culprit(overdue if each else training, stands, self._pace.step, seconds)
+            if each and self._awaits_a_newcomer(found.rank, stands):
+                self._inquiry = None
+                self._pace.excuse(now)
+            else:
+                self._hung(found, now)
+
+    def _awaits_a_newcomer(self, rank: int, stands: Mapping[int, Stand]) -> bool:
+        """Whether it waits while another rank has not begun: a successor that starts, or is still to come."""
+        others = [other for other, who in self._holders.items() if other != rank and not self._seats[who].done]
+        return hang.waits(rank, stands) and any(
+            self._pace.step(other) is None and not hang.waits(other, stands) for other in others
+        )
 
     def _hung(self, found: Culprit, now: float) -> None:
         who, self._inquiry = self._holders[found.rank], None

@@ -6,7 +6,7 @@ doing that tells, and the step only among ranks of which that tells nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from trireme.contract.wire import Stand
@@ -58,6 +58,11 @@ def culprit(
     if alike > 1:
         told.append(f"{alike} ranks look alike and this is the first")
     return Culprit(first, "; ".join(told))
+
+
+def waits(rank: int, stands: Mapping[int, Stand]) -> bool:
+    """For its peers; False where nobody knows."""
+    return stands.get(rank, Stand()).waiting
 
 
 def _doing(stand: Stand, step: int | None) -> str:

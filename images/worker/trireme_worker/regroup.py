@@ -2,7 +2,8 @@
 
 `hvd.elastic.run` says where it is by PUT /worker_addresses/<host>:<local rank>, whose pickled value nobody reads. After
 a broken collective, or when it was told that members come or go, it asks GET /rank_and_size/<host>:<local rank>; the
-answer is held until there is another generation than the one it comes from (Horovod: runner/elastic/rendezvous.py).
+answer is held until there is another generation than the one it comes from (Horovod 0.28,
+runner/elastic/rendezvous.py).
 """
 
 from __future__ import annotations

@@ -153,6 +153,23 @@ def test_who_waits_for_the_successor_of_worker_0_does_not_hang():
     assert coordinator.orders(beat(worker(1), 3)) == Orders(Order.DUMP)
 
 
+def test_who_waits_for_one_that_has_not_begun_does_not_hang():
+    """A successor imports its framework; its predecessor was lost before it had reported a step."""
+    coordinator = formed(INDEPENDENT, [worker(0), worker(1), server(0)])
+    coordinator.beat(beat(worker(0), progress=steps(r0=3)), 1.0)
+    alive(coordinator, 11.0, worker(0), worker(1), server(0))
+    for index, stand in ((0, WAITS), (1, STUCK)):
+        coordinator.beat(beat(worker(index), stands={index: stand}), 11.5)
+    coordinator.tick(11.5)
+    assert [coordinator.orders(beat(join)).order for join in BOTH] == [Order.CONTINUE] * 2
+    coordinator.beat(beat(worker(1), progress=steps(r1=1)), 12.0)
+    alive(coordinator, 22.0, worker(0), worker(1), server(0))
+    for index, stand in ((0, WAITS), (1, STUCK)):
+        coordinator.beat(beat(worker(index), stands={index: stand}), 22.5)
+    coordinator.tick(22.5)
+    assert [coordinator.orders(beat(join)).order for join in BOTH] == [Order.CONTINUE, Order.STOP]
+
+
 def alive(coordinator, now, *joins, generation=1):
     """They are heard of until then, without a step."""
     for join in joins:
