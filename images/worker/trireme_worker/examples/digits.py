@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from sklearn.datasets import load_digits
@@ -77,6 +78,15 @@ def sgd(model: nn.Module, lr: float, size: int) -> Optimizer:
     return SGD(model.parameters(), lr=lr * size, momentum=0.9, weight_decay=1e-4)
 
 
+class OneCycle(OneCycleLR):
+    """Goes on with another number of processes: there are other steps then, and the same part of them is done."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        done = state["last_epoch"] * self.total_steps // state["total_steps"]
+        own = {"total_steps": self.total_steps, "_schedule_phases": self._schedule_phases}
+        super().load_state_dict({**state, **own, "last_epoch": done, "_step_count": done + 1})
+
+
 def train(model: nn.Module, optimizer: Optimizer, loader: Batches, epochs: int, device: torch.device) -> float:
     """One rise and fall of the learning rate over all epochs; every step is reported. Returns the seconds it took.
 
@@ -85,11 +95,11 @@ def train(model: nn.Module, optimizer: Optimizer, loader: Batches, epochs: int, 
     torch.set_num_threads(1)  # the net is so small that a second thread would only take a core from another rank
     start = time.monotonic()
     total = epochs * len(loader)
-    schedule = OneCycleLR(optimizer, max_lr=optimizer.param_groups[0]["lr"], total_steps=total)
+    schedule = OneCycle(optimizer, max_lr=optimizer.param_groups[0]["lr"], total_steps=total)
     data = checkpoint.Batches(loader, epochs)
     training = checkpoint.Training(model=model, optimizer=optimizer, schedule=schedule, data=data, policy=SAVING)
     step = training.resume()
-    report(step=step, total_steps=total)
+    report(step=schedule.last_epoch, total_steps=total)
     for images, labels in data:
         loss = nn.functional.cross_entropy(model(images.to(device)), labels.to(device))
         optimizer.zero_grad()
@@ -97,7 +107,7 @@ def train(model: nn.Module, optimizer: Optimizer, loader: Batches, epochs: int, 
         optimizer.step()
         schedule.step()
         step += 1
-        report(step=step, total_steps=total, loss=loss.item())
+        report(step=schedule.last_epoch, total_steps=total, loss=loss.item())
         training.step(step)
     training.finish(step)
     return time.monotonic() - start
