@@ -201,9 +201,15 @@ def test_after_sigterm_it_saves_at_the_next_vote_and_stops(
 
 def test_a_child_does_not_inherit_what_sigterm_means(alone: Callable[..., checkpoint.Training]) -> None:
     alone(part=Counter()).resume()
+    ready, told = os.pipe()
     child = os.fork()
-    while not child:
-        time.sleep(0.01)
+    if not child:
+        os.write(told, b"!")  # by now what is to be forgotten in a child has been
+        while True:
+            time.sleep(0.01)
+    assert os.read(ready, 1) == b"!"
+    os.close(ready)
+    os.close(told)
     os.kill(child, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
 
