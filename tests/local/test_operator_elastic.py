@@ -46,5 +46,6 @@ async def test_an_example_takes_in_a_third_pod_while_it_trains(example: str, tmp
         await status(client, example, lambda said: said["workersReady"] == "3/3")
         done = await status(client, example, lambda said: "completionTime" in said)
     counted = {key: done.get(key, 0) for key in ("phase", "attempt", "restarts", "disruptions")}
-    assert counted == {"phase": "Succeeded", "attempt": 0, "restarts": 0, "disruptions": 0}, done["message"]
+    told = [done["message"], *done.get("failure", {}).get("logTail", ())]
+    assert counted == {"phase": "Succeeded", "attempt": 0, "restarts": 0, "disruptions": 0}, "\n".join(told)
     assert done["progress"]["metrics"]["accuracy"] >= 0.95

@@ -40,7 +40,8 @@ def follow(parts: Mapping[str, Any], step: int) -> None:
         elif _schedules(part):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # torch misses the optimizer's steps, which servers took
-                for _ in range(step):
+                # One with an end stays there: whoever joins a job that has grown may be beyond its own.
+                for _ in range(min(step, getattr(part, "total_steps", step))):
                     part.step()
 
 
