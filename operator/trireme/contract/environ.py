@@ -16,7 +16,11 @@ POD_IP = "TRIREME_POD_IP"
 NODE_NAME = "TRIREME_NODE_NAME"
 DOMAIN = "TRIREME_DOMAIN"
 POD_UID = "TRIREME_POD_UID"
+JOB = "TRIREME_JOB"
+NAMESPACE = "TRIREME_NAMESPACE"
+TOKEN_FILE = "TRIREME_TOKEN_FILE"
 ROLE = "TRIREME_ROLE"
+"""Of a pod; of a process `worker` for a rank and `server` for a shard, whatever pod it runs in."""
 INDEX = "TRIREME_INDEX"
 SLOTS = "TRIREME_SLOTS"
 SHARDS = "TRIREME_SHARDS"
@@ -33,6 +37,12 @@ SCOPE_FAILED = "Failed"
 SCOPE_ALL = "All"
 """All pods end with the first that fails."""
 RESTART_SCOPES = (SCOPE_FAILED, SCOPE_ALL)
+
+
+def job_of(environ: Mapping[str, str]) -> str:
+    """`namespace/name` of the job that a process belongs to; empty outside of a job."""
+    name = environ.get(JOB, "")
+    return f"{environ.get(NAMESPACE, '')}/{name}" if name else ""
 
 
 class BadEnvironment(ValueError):
@@ -177,8 +187,6 @@ _ANY = process_environment(Place(0, 1, 0, 1, 0, 1, 0, 1), Meeting(1, "", "", (""
 PROCESS_KEYS = frozenset(_ANY) - frozenset(INTERFACE_KEYS)
 """What the agent gives to every process: a value in a template would be overwritten."""
 
-ROLE_OF_PROCESS = ROLE
-"""`worker` for a rank, `server` for a shard, whatever pod it runs in."""
 SERVER_INDEX = "TRIREME_SERVER_INDEX"
 """Of a shard, 0.. without a gap; a colocated one has its worker's index."""
 PS_SERVERS = "TRIREME_PS_SERVERS"

@@ -5,31 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trireme.contract import environ
+from trireme.contract import environ, names
 from trireme.spec.errors import FieldError
-from trireme.spec.model import JobSpec
+from trireme.spec.model import JobSpec, Strategy, Template
 from trireme.spec.template import trainer_position
 
 _PATH = "spec.checkpoint"
-_POD = "spec.worker.template.spec"
 
 
 def check(spec: JobSpec) -> Iterator[FieldError]:
     if spec.checkpoint is None:
         return
-    pod = _object(spec.worker.template, "spec")
+    yield from _check_role(spec, spec.worker.template, names.ROLE_WORKER)
+    if spec.server.template is not None:
+        yield from _check_role(spec, spec.server.template, names.ROLE_SERVER)
+
+
+def _check_role(spec: JobSpec, template: Template, role: str) -> Iterator[FieldError]:
+    assert spec.checkpoint is not None
+    pod, path = _object(template, "spec"), f"spec.{role}.template.spec"
     period = pod.get("terminationGracePeriodSeconds")
     needed = spec.checkpoint.grace_seconds + environ.AGENT_SECONDS
     if isinstance(period, int) and period < needed:
         yield FieldError(
-            f"{_POD}.terminationGracePeriodSeconds",
+            f"{path}.terminationGracePeriodSeconds",
             f"must be at least {needed} or left out: {_PATH}.graceSeconds is {spec.checkpoint.grace_seconds}, and the "
             f"agent needs {environ.AGENT_SECONDS}",
         )
-    yield from _check_volume(spec, spec.checkpoint.directory, pod)
+    yield from _check_volume(spec, spec.checkpoint.directory, pod, path)
 
 
-def _check_volume(spec: JobSpec, directory: str, pod: Mapping[str, Any]) -> Iterator[FieldError]:
+def _check_volume(spec: JobSpec, directory: str, pod: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     containers = _objects(pod, "containers")
     if not containers:
         return
@@ -37,19 +43,27 @@ def _check_volume(spec: JobSpec, directory: str, pod: Mapping[str, Any]) -> Iter
     found = _mount(directory, _objects(containers[position], "volumeMounts"))
     if found is None:
         yield FieldError(
-            f"{_PATH}.directory", "no volume is mounted there into the trainer: what is saved would go with the pod"
+            f"{_PATH}.directory",
+            f"no volume is mounted there into {path}.containers[{position}]: what is saved would go with the pod",
         )
         return
     index, mount = found
-    path = f"{_POD}.containers[{position}].volumeMounts[{index}]"
+    path = f"{path}.containers[{position}].volumeMounts[{index}]"
     if mount.get("readOnly") is True:
         yield FieldError(f"{path}.readOnly", f"must not be true: {_PATH}.directory is there")
     volume = next((each for each in _objects(pod, "volumes") if each.get("name") == mount.get("name")), {})
     own = next((kind for kind in ("emptyDir", "ephemeral") if kind in volume), None)
-    if own and spec.worker.replicas > 1:
+    if own and _pods(spec) > 1:
         yield FieldError(
             f"{path}.name", f"each pod has an {own} volume of its own, and {_PATH}.directory is shared by all pods"
         )
+
+
+def _pods(spec: JobSpec) -> int:
+    """The most that the job may have."""
+    workers = spec.elastic.max_replicas if spec.elastic else spec.worker.replicas
+    served = spec.strategy is Strategy.PARAMETER_SERVER and not spec.server.colocated
+    return workers + (spec.server.replicas if served else 0)
 
 
 def _mount(directory: str, mounts: list[Mapping[str, Any]]) -> tuple[int, Mapping[str, Any]] | None:

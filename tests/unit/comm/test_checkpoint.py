@@ -7,6 +7,7 @@ import pytest
 import torch
 from trireme_worker.comm.ps.checkpoint import Checkpoints
 from trireme_worker.comm.ps.consistency import Clock
+from trireme_worker.comm.ps.errors import ParameterServerError
 from trireme_worker.comm.ps.slot import Slot
 from trireme_worker.comm.ps.table import Table
 
@@ -76,3 +77,20 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(tmp_path: Path, monkeypat
         with pytest.raises(OSError, match="no space left"):
             checkpoints.save([slot(7)])
     assert found(tmp_path) == whole(3)
+
+
+@pytest.mark.parametrize("job", ["team/b", "other/a"])
+def test_another_jobs_checkpoint_is_neither_read_nor_overwritten(tmp_path: Path, job: str) -> None:
+    Checkpoints(tmp_path, 0, "team/a").save([slot(3)])
+    with pytest.raises(ParameterServerError, match="holds the parameters of job team/a: give each job a directory"):
+        Checkpoints(tmp_path, 1, job).claim()
+    assert found(tmp_path) == whole(3)
+
+
+def test_a_job_goes_on_from_its_own_and_a_script_from_any(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, 0, "team/a").claim()
+    Checkpoints(tmp_path, 0, "team/a").save([slot(3)])
+    Checkpoints(tmp_path, 0, "team/a").claim()
+    Checkpoints(tmp_path, 0).claim()
+    (tmp_path / "parameter-server/server-1").write_bytes(b"torn")
+    Checkpoints(tmp_path, 1, "team/a").claim()

@@ -60,11 +60,12 @@ def test_a_minute_by_default():
         ),
         pytest.param(
             job(mount=""), "spec.checkpoint.directory",
-            "no volume is mounted there into the trainer: what is saved would go with the pod", id="no mount",
+            f"no volume is mounted there into {POD}.containers[0]: what is saved would go with the pod", id="no mount",
         ),
         pytest.param(
             job(mount="/check"), "spec.checkpoint.directory",
-            "no volume is mounted there into the trainer: what is saved would go with the pod", id="a mount beside it",
+            f"no volume is mounted there into {POD}.containers[0]: what is saved would go with the pod",
+            id="a mount beside it",
         ),
         pytest.param(
             job(read_only=True), f"{MOUNT}.readOnly", "must not be true: spec.checkpoint.directory is there",
@@ -98,3 +99,32 @@ def test_a_broken_template_is_told_once():
     broken = job()
     broken["spec"]["worker"]["template"]["spec"]["containers"] = "trainer"
     assert [problem.path for problem in problems(broken)] == [f"{POD}.containers"]
+
+
+SERVER = {"containers": [{"name": "s", "image": "i"}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "message"),
+    [
+        pytest.param(
+            {"strategy": "ParameterServer", "server": {"template": {"spec": SERVER}}}, "spec.checkpoint.directory",
+            "no volume is mounted there into spec.server.template.spec.containers[0]: "
+            "what is saved would go with the pod", id="servers without it",
+        ),
+        pytest.param(
+            {"strategy": "ParameterServer"}, f"{MOUNT}.name",
+            "each pod has an emptyDir volume of its own, and spec.checkpoint.directory is shared by all pods",
+            id="a worker and a server",
+        ),
+        pytest.param(
+            {"elastic": {"minReplicas": 1, "maxReplicas": 2}}, f"{MOUNT}.name",
+            "each pod has an emptyDir volume of its own, and spec.checkpoint.directory is shared by all pods",
+            id="it may grow",
+        ),
+    ],
+)  # fmt: skip
+def test_all_pods_share_it(changes, path, message):
+    obj = job(volume=CLAIM if "server" in changes else {"emptyDir": {}}, replicas=1)
+    obj["spec"] |= changes
+    assert problems(obj) == [FieldError(path, message)]

@@ -67,7 +67,7 @@ class Training:
         directory = directory or os.environ.get(environ.CHECKPOINT_DIRECTORY, "")
         self._served = served.among(parts)
         self._folder = Folder(directory) if directory and self._served is None else None
-        self._job = _job(os.environ)
+        self._job = environ.job_of(os.environ)
         self._peers: Peers = meeting.Alone()
         self._pace: Pace | None = None
         """From `resume` to `finish`."""
@@ -344,8 +344,3 @@ def _tried(work: Any) -> dict[str, Any]:
         return {"problem": os.strerror(error.errno) if error.errno else str(error)}
     except (CheckpointError, Torn) as error:
         return {"problem": str(error)}
-
-
-def _job(environment: Mapping[str, str]) -> str:
-    name = environment.get(f"{environ.PREFIX}JOB", "")
-    return f"{environment.get(f'{environ.PREFIX}NAMESPACE', '')}/{name}" if name else ""

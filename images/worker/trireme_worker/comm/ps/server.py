@@ -52,6 +52,8 @@ class Settings:
     rule: Consistency = Consistency(Mode.SYNC)  # noqa: RUF009, frozen as well
     backups: int = 0
     checkpoints: Path | None = None
+    job: str = ""
+    """`namespace/name`, whose checkpoints they are; empty outside of a job."""
     checkpoint_seconds: float = 60.0
     """Between two checkpoints that it writes by itself."""
     leave_seconds: float = 5.0
@@ -60,13 +62,13 @@ class Settings:
 
 class Server:
     def __init__(self, settings: Settings, directory: Directory) -> None:
-        """Listens at once. Raises OSError."""
+        """Listens at once. Raises OSError, and ParameterServerError when the checkpoints are another job's."""
         self.settings = settings
         self.incarnation = secrets.token_hex(8)
         self.shard = Shard(settings.rule)
         caller = Caller("server", settings.index, self.incarnation)
         self.chain = Chain(settings.token, caller)
-        self._checkpoints = Checkpoints(settings.checkpoints, settings.index) if settings.checkpoints else None
+        self._checkpoints = _checkpoints(settings)
         self._saved = time.monotonic()
         self._saving = threading.Lock()
         self._directory = directory
@@ -351,3 +353,11 @@ class _Forwarded:
             rule = server.shard.rule_of(slot.table)
             server.act(slot, slot.commit(change.version, rule, change))
             server.act(slot, slot.reconsider(rule))
+
+
+def _checkpoints(settings: Settings) -> Checkpoints | None:
+    if settings.checkpoints is None:
+        return None
+    found = Checkpoints(settings.checkpoints, settings.index, settings.job)
+    found.claim()
+    return found

@@ -14,8 +14,6 @@ from trireme_worker.comm.ps.errors import ParameterServerError
 from trireme_worker.comm.ps.server import Settings
 from trireme_worker.comm.ps.worker import Worker
 
-TOKEN_FILE = "TRIREME_TOKEN_FILE"
-CHECKPOINT_DIRECTORY = "TRIREME_CHECKPOINT_DIRECTORY"
 PATIENCE = "TRIREME_PS_PATIENCE_SECONDS"
 """How long a worker's request may find no server before it fails."""
 CHECKPOINT_SECONDS = "TRIREME_PS_CHECKPOINT_SECONDS"
@@ -36,7 +34,7 @@ def worker(variables: Mapping[str, str] = os.environ) -> Worker:
 
 def server(variables: Mapping[str, str] = os.environ) -> Settings:
     """Raises ParameterServerError."""
-    folder = variables.get(CHECKPOINT_DIRECTORY, "")
+    folder = variables.get(environ.CHECKPOINT_DIRECTORY, "")
     return Settings(
         index=_number(variables, environ.SERVER_INDEX),
         token=_token(variables),
@@ -44,6 +42,7 @@ def server(variables: Mapping[str, str] = os.environ) -> Settings:
         rule=_rule(variables),
         backups=_number(variables, environ.PS_BACKUPS, 0),
         checkpoints=Path(folder) if folder else None,
+        job=environ.job_of(variables),
         checkpoint_seconds=_number(variables, CHECKPOINT_SECONDS, int(Settings.checkpoint_seconds)),
     )
 
@@ -64,7 +63,7 @@ def _rule(variables: Mapping[str, str]) -> Consistency:
 
 
 def _token(variables: Mapping[str, str]) -> bytes:
-    path = _text(variables, TOKEN_FILE)
+    path = _text(variables, environ.TOKEN_FILE)
     try:
         return Path(path).read_bytes().strip()
     except OSError as error:
