@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trireme.contract import environ, names
 from trireme.spec.errors import FieldError
+from trireme.spec.lenient import mapping, mappings
 from trireme.spec.model import JobSpec, Strategy, Template
 from trireme.spec.template import trainer_position
 
@@ -23,7 +24,7 @@ def check(spec: JobSpec) -> Iterator[FieldError]:
 
 def _check_role(spec: JobSpec, template: Template, role: str) -> Iterator[FieldError]:
     assert spec.checkpoint is not None
-    pod, path = _object(template, "spec"), f"spec.{role}.template.spec"
+    pod, path = mapping(template, "spec"), f"spec.{role}.template.spec"
     period = pod.get("terminationGracePeriodSeconds")
     needed = spec.checkpoint.grace_seconds + environ.AGENT_SECONDS
     if isinstance(period, int) and period < needed:
@@ -36,11 +37,11 @@ def _check_role(spec: JobSpec, template: Template, role: str) -> Iterator[FieldE
 
 
 def _check_volume(spec: JobSpec, directory: str, pod: Mapping[str, Any], path: str) -> Iterator[FieldError]:
-    containers = _objects(pod, "containers")
+    containers = mappings(pod, "containers")
     if not containers:
         return
     position = trainer_position(containers)
-    found = _mount(directory, _objects(containers[position], "volumeMounts"))
+    found = _mount(directory, mappings(containers[position], "volumeMounts"))
     if found is None:
         yield FieldError(
             f"{_PATH}.directory",
@@ -51,7 +52,7 @@ def _check_volume(spec: JobSpec, directory: str, pod: Mapping[str, Any], path: s
     path = f"{path}.containers[{position}].volumeMounts[{index}]"
     if mount.get("readOnly") is True:
         yield FieldError(f"{path}.readOnly", f"must not be true: {_PATH}.directory is there")
-    volume = next((each for each in _objects(pod, "volumes") if each.get("name") == mount.get("name")), {})
+    volume = next((each for each in mappings(pod, "volumes") if each.get("name") == mount.get("name")), {})
     own = next((kind for kind in ("emptyDir", "ephemeral") if kind in volume), None)
     if own and _pods(spec) > 1:
         yield FieldError(
@@ -66,7 +67,7 @@ def _pods(spec: JobSpec) -> int:
     return workers + (spec.server.replicas if served else 0)
 
 
-def _mount(directory: str, mounts: list[Mapping[str, Any]]) -> tuple[int, Mapping[str, Any]] | None:
+def _mount(directory: str, mounts: Sequence[Mapping[str, Any]]) -> tuple[int, Mapping[str, Any]] | None:
     """The deepest mount at or above the directory."""
     around = [
         (len(place), index)
@@ -78,13 +79,3 @@ def _mount(directory: str, mounts: list[Mapping[str, Any]]) -> tuple[int, Mappin
         return None
     index = max(around)[1]
     return index, mounts[index]
-
-
-def _object(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = parent.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(parent: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    items = parent.get(key)
-    return [item if isinstance(item, dict) else {} for item in items] if isinstance(items, list) else []

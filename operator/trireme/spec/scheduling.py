@@ -8,6 +8,7 @@ from typing import Any
 from trireme.contract import names
 from trireme.spec import words
 from trireme.spec.errors import FieldError
+from trireme.spec.lenient import mapping
 from trireme.spec.model import Gang, JobSpec
 
 VOLCANO_SCHEDULER = "volcano"
@@ -22,7 +23,7 @@ _RESERVED = {
 
 def check(spec: JobSpec) -> Iterator[FieldError]:
     said, template = spec.scheduling, spec.worker.template
-    pod = _object(template, "spec")
+    pod = mapping(template, "spec")
     priority, scheduler = pod.get("priorityClassName"), pod.get("schedulerName")
     if said.queue and said.gang in (Gang.NATIVE, Gang.COSCHEDULING):
         yield FieldError(f"{_PATH}.queue", f"Kueue admits all pods at once: leave gang out, and not {said.gang.value}")
@@ -42,11 +43,6 @@ def check(spec: JobSpec) -> Iterator[FieldError]:
 def _links(template: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     for key, links in _RESERVED.items():
         for link in links:
-            if link in _object(_object(template, "metadata"), key):
+            if link in mapping(mapping(template, "metadata"), key):
                 field = "queue" if link == names.KUEUE_QUEUE else "gang"
                 yield FieldError(f"{path}.metadata.{key}[{link}]", f"cannot be set: use {_PATH}.{field}")
-
-
-def _object(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = parent.get(key)
-    return value if isinstance(value, dict) else {}

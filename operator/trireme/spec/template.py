@@ -13,6 +13,7 @@ from typing import Any
 from trireme.contract import environ, names
 from trireme.spec import kubernetes_schema, words
 from trireme.spec.errors import FieldError
+from trireme.spec.lenient import mapping, mappings, text
 from trireme.spec.model import Template, TrainingJob
 
 GPU_SUFFIX = "/gpu"
@@ -53,7 +54,7 @@ def processes_per_replica(job: TrainingJob) -> int:
 
 
 def _gpus(container: Mapping[str, Any]) -> int:
-    limits = _object(_object(container, "resources"), "limits")
+    limits = mapping(mapping(container, "resources"), "limits")
     return sum(int(amount) for name, amount in limits.items() if name.endswith(GPU_SUFFIX))
 
 
@@ -97,10 +98,10 @@ def _covered(path: str, said: set[str]) -> bool:
 
 def _check(template: Mapping[str, Any], path: str, command_required: bool) -> Iterator[FieldError]:
     """Our rules. They take the template as it comes: what is not of the type they need is absent to them."""
-    for key, value in _object(template, "metadata").items():
+    for key, value in mapping(template, "metadata").items():
         if key not in _METADATA and value is not None:
             yield FieldError(f"{path}.metadata.{key}", "cannot be set: only labels and annotations are used")
-    spec = _object(template, "spec")
+    spec = mapping(template, "spec")
     path = f"{path}.spec"
     if not spec:
         yield FieldError(path, "is required")
@@ -110,7 +111,7 @@ def _check(template: Mapping[str, Any], path: str, command_required: bool) -> It
             yield FieldError(f"{path}.{key}", reason)
     if spec.get("restartPolicy") not in (None, "Never"):
         yield FieldError(f"{path}.restartPolicy", "must be Never or left out: the operator decides what is tried again")
-    volumes = [_text(volume, "name") for volume in _objects(spec, "volumes")]
+    volumes = [text(volume, "name") for volume in mappings(spec, "volumes")]
     yield from _duplicates(volumes, [f"{path}.volumes[{i}].name" for i in range(len(volumes))])
     for index, name in enumerate(volumes):
         if name in (names.AGENT_VOLUME, names.TOKEN_VOLUME, names.SHARED_MEMORY_VOLUME):
@@ -121,16 +122,16 @@ def _check(template: Mapping[str, Any], path: str, command_required: bool) -> It
 def _check_containers(
     spec: Mapping[str, Any], volumes: set[str], path: str, command_required: bool
 ) -> Iterator[FieldError]:
-    containers = _objects(spec, "containers")
+    containers = mappings(spec, "containers")
     if not containers:
         yield FieldError(f"{path}.containers", "needs at least one: the one named `trainer`, else the first, trains")
         return
     everyone = [
         (container, f"{path}.{key}[{index}]")
         for key in ("initContainers", "containers")
-        for index, container in enumerate(_objects(spec, key))
+        for index, container in enumerate(mappings(spec, key))
     ]
-    yield from _duplicates([_text(container, "name") for container, _ in everyone], [f"{p}.name" for _, p in everyone])
+    yield from _duplicates([text(container, "name") for container, _ in everyone], [f"{p}.name" for _, p in everyone])
     for container, place in everyone:
         yield from _check_container(container, volumes, place)
     position = trainer_position(containers)
@@ -140,24 +141,24 @@ def _check_containers(
 def _check_container(container: Mapping[str, Any], volumes: set[str], path: str) -> Iterator[FieldError]:
     if not container.get("image"):
         yield FieldError(f"{path}.image", "is required")
-    variables = [_text(variable, "name") for variable in _objects(container, "env")]
+    variables = [text(variable, "name") for variable in mappings(container, "env")]
     yield from _duplicates(variables, [f"{path}.env[{i}].name" for i in range(len(variables))])
-    mounts = _objects(container, "volumeMounts")
-    places = [_text(mount, "mountPath") for mount in mounts]
+    mounts = mappings(container, "volumeMounts")
+    places = [text(mount, "mountPath") for mount in mounts]
     yield from _duplicates(places, [f"{path}.volumeMounts[{i}].mountPath" for i in range(len(places))])
     for index, mount in enumerate(mounts):
-        name = _text(mount, "name")
+        name = text(mount, "name")
         if name and name not in volumes:
             yield FieldError(f"{path}.volumeMounts[{index}].name", f'no volume is named "{words.shown(name)}"')
-    yield from _check_gpus(_object(container, "resources"), f"{path}.resources")
+    yield from _check_gpus(mapping(container, "resources"), f"{path}.resources")
 
 
 def _check_gpus(resources: Mapping[str, Any], path: str) -> Iterator[FieldError]:
-    limits = _object(resources, "limits")
+    limits = mapping(resources, "limits")
     for name, amount in limits.items():
         if name.endswith(GPU_SUFFIX) and not _GPU_COUNT.match(str(amount)):
             yield FieldError(f"{path}.limits[{name}]", f"must be a whole number of GPUs, got {words.describe(amount)}")
-    for name, amount in _object(resources, "requests").items():
+    for name, amount in mapping(resources, "requests").items():
         if name.endswith(GPU_SUFFIX) and str(limits.get(name)) != str(amount):
             yield FieldError(f"{path}.requests[{name}]", f"must equal limits[{name}]: GPUs are not shared")
 
@@ -171,17 +172,17 @@ def _check_trainer(container: Mapping[str, Any], path: str, command_required: bo
         yield FieldError(
             f"{path}.terminationMessagePath", f"must be {environ.TERMINATION_PATH}: the agent writes there"
         )
-    for index, variable in enumerate(_objects(container, "env")):
-        name = _text(variable, "name")
+    for index, variable in enumerate(mappings(container, "env")):
+        name = text(variable, "name")
         if name.startswith(environ.PREFIX):
             yield FieldError(f"{path}.env[{index}].name", f"names with {environ.PREFIX} are the operator's own")
         elif name in environ.PROCESS_KEYS:
             yield FieldError(f"{path}.env[{index}].name", "is given to every process by the agent; leave it out")
         elif name in TUNED_BY:
             yield FieldError(f"{path}.env[{index}].name", f"is set by spec.allReduce.{TUNED_BY[name]}; use that field")
-    for index, mount in enumerate(_objects(container, "volumeMounts")):
+    for index, mount in enumerate(mappings(container, "volumeMounts")):
         for ours in (names.AGENT_MOUNT, names.TOKEN_MOUNT):
-            if f"{_text(mount, 'mountPath').rstrip('/')}/".startswith(f"{ours}/"):
+            if f"{text(mount, 'mountPath').rstrip('/')}/".startswith(f"{ours}/"):
                 yield FieldError(f"{path}.volumeMounts[{index}].mountPath", f"{ours} is the operator's own")
 
 
@@ -192,19 +193,3 @@ def _duplicates(values: Sequence[str], paths: Sequence[str]) -> Iterator[FieldEr
         if value and value in first:
             yield FieldError(path, f'"{words.shown(value)}" is already at {first[value]}')
         first.setdefault(value, path)
-
-
-def _object(parent: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = parent.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(parent: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    """As long as the list is, so that positions stay true."""
-    items = parent.get(key)
-    return [item if isinstance(item, dict) else {} for item in items] if isinstance(items, list) else []
-
-
-def _text(parent: Mapping[str, Any], key: str) -> str:
-    value = parent.get(key)
-    return value if isinstance(value, str) else ""
