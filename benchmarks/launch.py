@@ -68,6 +68,7 @@ async def compare(options: argparse.Namespace) -> dict[str, Any]:
                         if not number % 2:
                             limit = await rounds.raw(api, raw, their, jobs, workers)
                         pairs.append((made, limit))
+                        await rounds.clear(api, (our, their))
                     pairs = pairs[1:]
                     result = {
                         "server": "pocket" if options.kubeconfig is None else "given",

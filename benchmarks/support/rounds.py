@@ -163,6 +163,16 @@ async def launch(api: Api, operator: Process, namespace: str, jobs: int, workers
     }
 
 
+async def clear(api: Api, namespaces: Sequence[str]) -> None:
+    """Away with the jobs and pods of a round: the next one is not to pay for what lies in the server's memory."""
+    for namespace in namespaces:
+        for path in (f"{JOBS}/namespaces/{namespace}/trainingjobs", f"/api/v1/namespaces/{namespace}/pods"):
+            await api.send("DELETE", path, {"gracePeriodSeconds": 0})
+            while (await api.send("GET", f"{path}?limit=1"))["items"]:
+                await asyncio.sleep(0.2)
+    await asyncio.sleep(1.0)  # whoever watches them
+
+
 async def churn(api: Api, operator: Process, namespace: str, pods: Sequence[str]) -> dict[str, Any]:
     """The price of pod events that are looked at and turn out to be no news: the pods' messages change."""
     path = f"/api/v1/namespaces/{namespace}/pods"

@@ -32,25 +32,39 @@ class Expired(Exception):
         self.oldest = oldest
 
 
-@dataclass(slots=True, eq=False)
 class Record:
     """One version of one object. The encodings are made once, however many lists and watches they go to."""
 
-    key: str
-    version: int
-    value: Object
-    _encodings: dict[str, bytes] = field(default_factory=dict)
+    __slots__ = ("_encodings", "_value", "key", "version")
+
+    def __init__(self, key: str, version: int, value: Object) -> None:
+        self.key = key
+        self.version = version
+        self._value: Object | None = value
+        self._encodings: dict[str, bytes] = {}
+
+    @property
+    def value(self) -> Object:
+        """The object; of a version that is history it is decoded each time."""
+        return _decode(self._encodings[""]) if self._value is None else self._value
 
     @property
     def uid(self) -> str:
         return str(self.value["metadata"]["uid"])
 
     def encoded(self, view: str = "", convert: Callable[[Object], Object] | None = None) -> bytes:
-        """JSON of the object as the API version `view` shows it; `convert` makes that view from the stored one."""
+        """JSON of the object: as it is stored, or as `convert` makes it for the API version `view`."""
+        if convert is None:
+            view = ""
         found = self._encodings.get(view)
         if found is None:
             found = self._encodings[view] = _encode(self.value if convert is None else convert(self.value))
         return found
+
+    def archive(self) -> None:
+        """Keeps the bytes alone: garbage collection walks every dict of ten thousand old versions, seconds in all."""
+        self.encoded()
+        self._value = None
 
 
 @dataclass(slots=True, eq=False)
@@ -272,6 +286,9 @@ class Store:
         collection.commit(event)
         for listener in self.on_change:
             listener(event)
+        for past in (event.before, event.record if event.after is None else None):
+            if past is not None:
+                past.archive()
 
 
 def object_key(namespace: str | None, name: str) -> str:

@@ -127,3 +127,11 @@ def test_listeners_hear_every_change_with_what_was_there_before() -> None:
         ("MODIFIED", False, False),
         ("DELETED", False, True),
     ]
+
+
+def test_versions_that_are_history_read_as_they_were() -> None:
+    store = Store()
+    records = [store.put("things", "ns/a", thing("a", colour=colour)) for colour in ("red", "blue")]
+    records.append(store.remove("things", "ns/a"))
+    read = [(each.value["metadata"]["resourceVersion"], each.value["metadata"]["labels"]) for each in records]
+    assert read == [("2", {"colour": "red"}), ("3", {"colour": "blue"}), ("4", {"colour": "blue"})]
