@@ -35,11 +35,15 @@ class Loop(asyncio.SelectorEventLoop):
             raise
 
     async def hang_up(self) -> None:
-        """Ends every connection now, also those that are being closed: TLS would wait for the peer's farewell.
+        """Ends every other task, then every connection, also those being closed: TLS would wait for the peer's farewell.
 
-        A TLS transport that was closed twice cannot be aborted any more, and one that nobody reads from does not notice
+        In this order: a task that lost its connection would begin another. A TLS transport that was closed twice cannot be aborted any more, and one that nobody reads from does not notice
         that its socket has ended: so both are told.
         """
+        others = asyncio.all_tasks() - {asyncio.current_task()} - self._beginning
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         if self._beginning:
             _, late = await asyncio.wait(self._beginning, timeout=BEGINNING_SECONDS)
             for task in late:
