@@ -44,8 +44,6 @@ class Conversation:
         self._outbox = Outbox(wire, f"ps-answers-{caller.role}-{caller.index}")
         self._scratch: Tensor | None = None
         self._pipelines: dict[int, Pipeline] = {}
-        self._left: int = 0
-        """Bytes of the present frame that are not read yet."""
         self._workers: dict[Kind, Callable[[Header], None]] = {
             Kind.REGISTER: self._register,
             Kind.INITIALISE: self._initialise,
@@ -72,14 +70,13 @@ class Conversation:
         routes = self._servers if self.caller.role == "server" else self._workers
         while True:
             header = self._wire.receive()
-            self._left = header.meta + header.body
             route = routes.get(header.kind)
             if route is None:
                 raise BadFrame(f"a {self.caller.role} may not send {header.kind.name}")
             try:
                 route(header)
             except Refused as refused:
-                self._drain()
+                self._wire.drain()
                 self.refuse(header.request, refused)
 
     def end(self, error: ParameterServerError) -> None:
@@ -122,7 +119,7 @@ class Conversation:
     # Workers
 
     def _ping(self, header: Header) -> None:
-        self._drain()
+        self._wire.drain()
         self._done(header.request)
 
     def _register(self, header: Header) -> None:
@@ -242,18 +239,18 @@ class Conversation:
         self._done(header.request)
 
     def _checkpoint(self, header: Header) -> None:
-        self._drain()
+        self._wire.drain()
         self._done(header.request, meta=self._server.checkpoint().encode())
 
     def _bye(self, header: Header) -> None:
-        self._drain()
+        self._wire.drain()
         self._server.bye(self.caller)
         self._done(header.request)
 
     # Servers
 
     def _inventory(self, header: Header) -> None:
-        self._drain()
+        self._wire.drain()
         self._same_view(header)
         self._done(header.request, meta=Inventory.of(self._shard).encode())
 
@@ -285,7 +282,7 @@ class Conversation:
             gradient = torch.empty(len(rows), slot.table.row)
         else:
             gradient = self._buffer(len(slot.range))
-        self._expect(slot, self._left, gradient.numel() * ITEM_BYTES)
+        self._expect(slot, self._wire.left, gradient.numel() * ITEM_BYTES)
         self._into(gradient)
         context = Update(told.step, told.staleness, header.rate)
         change = Change(header.number, told.clock, context, gradient, rows)
@@ -308,7 +305,7 @@ class Conversation:
         return done
 
     def _discard(self, header: Header) -> None:
-        self._drain()
+        self._wire.drain()
         self._same_view(header)
         self._server.discard((header.table, header.index))
         self._done(header.request)
@@ -341,25 +338,11 @@ class Conversation:
         return self._scratch[:elements]
 
     def _bytes(self, size: int) -> bytearray:
-        if size > self._left:
-            raise BadFrame("a message announces more than it has")
-        data = self._wire.receive_bytes(size)
-        self._left -= size
-        return data
+        return self._wire.receive_bytes(size)
 
     def _into(self, tensor: Tensor) -> None:
-        view = memory.data(tensor)
-        if len(view):
-            self._wire.receive_into([view])
-        self._left -= len(view)
-
-    def _drain(self) -> None:
-        """Reads away what is left of the frame."""
-        buffer = memoryview(bytearray(min(self._left, 1 << 20)))
-        while self._left:
-            part = buffer[: min(self._left, len(buffer))]
-            self._wire.receive_into([part])
-            self._left -= len(part)
+        if tensor.numel():
+            self._wire.receive_into([memory.data(tensor)])
 
 
 def _possible(header: Header, last: int) -> Header:

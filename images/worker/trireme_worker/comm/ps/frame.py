@@ -22,7 +22,7 @@ if sys.byteorder != "little":
     )
 
 MAGIC = b"3R"
-VERSION = 1
+VERSION = 2
 META_MAX = 16 * 1024 * 1024
 """Bytes. An inventory of 100,000 ranges fits."""
 BODY_MAX = 256 * 1024 * 1024
@@ -41,6 +41,7 @@ class Kind(IntEnum):
     CHALLENGE = 2
     PROOF = 3
     WELCOME = 4
+    SEGMENT = 5
     PING = 10
     REGISTER = 11
     INITIALISE = 12
@@ -74,6 +75,9 @@ RETAG = 8
 """Flag of a snapshot without a body: the backup has the very same copy already."""
 SETTLED = 16
 """Flag of a pull: push `number` of this worker was acknowledged. A server that does not know it has lost it."""
+
+MAPPED = 32
+"""Flag: body is in the connection's segment."""
 
 
 class Header(NamedTuple):

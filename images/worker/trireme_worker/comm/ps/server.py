@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 from trireme.contract.wire import Serving
 
-from trireme_worker.comm.ps import copies, greeting, transport
+from trireme_worker.comm.ps import copies, greeting, sharing, transport
 from trireme_worker.comm.ps.chain import Chain
 from trireme_worker.comm.ps.checkpoint import Checkpoints
 from trireme_worker.comm.ps.consistency import Consistency, Mode
@@ -244,6 +244,7 @@ class Server:
     def _talk(self, wire: transport.Wire) -> None:
         try:
             caller = greeting.receive(wire, self.settings.token, Host(self.settings.index, self.incarnation))
+            sharing.offer(wire)
         except ParameterServerError as error:
             log.warning("a connection was refused: %s", error)
             wire.close()

@@ -1,4 +1,4 @@
-"""Bytes between two processes: sockets with their options, whole frames, no copies.
+"""Bytes between two processes: sockets with their options, whole frames, no copies but the kernel's or a segment's.
 
 A wire blocks. The kernel's own time limits (SO_RCVTIMEO, SO_SNDTIMEO) drop a peer that says nothing, or does not
 listen, without a poll before every call.
@@ -7,14 +7,16 @@ listen, without a poll before every call.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 import threading
 from collections.abc import Sequence
 
 from trireme_worker.comm.ps import frame
-from trireme_worker.comm.ps.errors import Lost
+from trireme_worker.comm.ps.errors import BadFrame, Lost
 from trireme_worker.comm.ps.frame import Header
+from trireme_worker.comm.ps.segment import LEAST_BYTES, Segment
 
 SILENCE_SECONDS = 15.0
 """A peer that has sent nothing for so long is dropped; clients ping once a second."""
@@ -24,6 +26,7 @@ LOCAL_BUFFER_BYTES = 256 * 1024
 """Of each direction between two ends on one host: what is under way stays in the cache (measured: with 4 MiB, TCP takes
 up to three times as long). Between hosts the kernel chooses, and grows buffers with bandwidth and delay."""
 BACKLOG = 1024
+DRAIN_BYTES = 1024 * 1024
 VECTORS_MAX = 1024
 """IOV_MAX of Linux: buffers that one system call takes."""
 
@@ -42,6 +45,12 @@ class Wire:
         self._socket = sock
         self._sending = threading.Lock()
         self._header = memoryview(bytearray(frame.HEADER_BYTES))
+        self._segment: Segment | None = None
+        self._meta = 0
+        self._body = 0
+        """Bytes of the present frame that are not received yet."""
+        self._mapped = False
+        """Whether the body is in the segment."""
         sock.settimeout(None)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -50,47 +59,123 @@ class Wire:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LOCAL_BUFFER_BYTES)
         self.limit(seconds)
 
+    @property
+    def near(self) -> bool:
+        """Whether the ends can hand each other files, and so memory."""
+        return self._socket.family == socket.AF_UNIX
+
+    @property
+    def left(self) -> int:
+        """Bytes of the present frame that are not received yet."""
+        return self._meta + self._body
+
     def limit(self, seconds: float) -> None:
         """How long a call may go without a single byte before it raises Lost."""
+        self._seconds = seconds
         value = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
 
+    def share(self, files: Sequence[int], server: bool) -> None:
+        """From now on larger bodies go through a segment, whose files it takes over. Raises OSError and BadFrame."""
+        self._segment = Segment(files, self._socket, server)
+
     def send(self, header: Header, meta: bytes = b"", body: Sequence[memoryview] = ()) -> None:
         """Sends one frame; its lengths are filled in. Raises Lost and BadFrame."""
-        sized = header._replace(meta=len(meta), body=sum(map(len, body)))
-        parts = [*views(frame.pack(sized), meta), *body]
+        size = sum(map(len, body))
+        mapped = self._segment is not None and size >= LEAST_BYTES
+        sized = header._replace(meta=len(meta), body=size, flags=header.flags | frame.MAPPED * mapped)
+        parts = views(frame.pack(sized), meta)
         with self._sending:
             try:
-                _send_all(self._socket, parts)
-            except OSError as error:
+                if self._segment is not None and mapped:
+                    self._segment.outgoing.begin(size)
+                    _send_all(self._socket, parts)
+                    self._segment.outgoing.send(body, self._seconds)
+                else:
+                    _send_all(self._socket, [*parts, *body])
+            except (OSError, Lost) as error:
                 self.close()
                 raise Lost(f"the connection was lost while sending: {error}") from error
 
+    def send_files(self, header: Header, files: Sequence[int]) -> None:
+        """Sends a header and, to an end that is near, files. Raises Lost."""
+        try:
+            socket.send_fds(self._socket, [frame.pack(header)], list(files))
+        except OSError as error:
+            raise Lost(f"the connection was lost while sending: {error}") from error
+
+    def receive_files(self, most: int) -> tuple[Header, list[int]]:
+        """The next header, of no meta and body, and the files that came with it. Raises Lost and BadFrame."""
+        flags = socket.MSG_WAITALL | socket.MSG_CMSG_CLOEXEC
+        try:
+            data, files, _, _ = socket.recv_fds(self._socket, frame.HEADER_BYTES, most, flags)
+        except OSError as error:
+            raise Lost(f"the connection was lost: {error}") from error
+        try:
+            if len(data) < frame.HEADER_BYTES:
+                raise Lost("the connection ended in the middle of a frame")
+            return frame.unpack(data, 0), files
+        except (Lost, BadFrame):
+            for each in files:
+                os.close(each)
+            raise
+
     def receive(self, limit: int | None = None) -> Header:
         """The next header; meta and body must be taken before the next one. Raises Lost and BadFrame."""
-        self.receive_into([self._header])
-        return frame.unpack(self._header, limit)
+        self._receive([self._header])
+        header = frame.unpack(self._header, limit)
+        self._meta, self._body = header.meta, header.body
+        self._mapped = bool(header.flags & frame.MAPPED)
+        if not self._mapped:
+            return header
+        if self._segment is None:
+            raise BadFrame("a body is said to be in shared memory, and there is none")
+        self._segment.incoming.begin(header.body)
+        return header._replace(flags=header.flags & ~frame.MAPPED)
 
     def receive_bytes(self, size: int) -> bytearray:
+        """The next bytes of the frame. Raises Lost and BadFrame."""
+        if size > self.left:
+            raise BadFrame("a message announces more than it has")
         data = bytearray(size)
         self.receive_into(views(data))
         return data
 
     def receive_into(self, parts: Sequence[memoryview]) -> None:
-        """Fills all parts, flat and not empty. Raises Lost."""
+        """Fills all parts, flat and not empty; of meta alone or of body alone. Raises Lost and BadFrame."""
+        size = sum(map(len, parts))
+        if size > self.left:
+            raise BadFrame("a message announces more than it has")
+        if self._meta or not self._mapped or self._segment is None:
+            self._receive(parts)
+        else:
+            self._segment.incoming.receive(parts, self._seconds)
+        taken = min(size, self._meta)
+        self._meta -= taken
+        self._body -= size - taken
+
+    def drain(self) -> None:
+        """Reads away what is left of the frame. Raises Lost."""
+        buffer = memoryview(bytearray(min(max(self._meta, self._body), DRAIN_BYTES)))
+        while self.left:
+            self.receive_into([buffer[: min(self._meta or self._body, len(buffer))]])
+
+    def close(self) -> None:
+        """Wakes whoever blocks in it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if self._segment is not None:
+            self._segment.close()
+        self._socket.close()
+
+    def _receive(self, parts: Sequence[memoryview]) -> None:
         try:
             _receive_all(self._socket, list(parts))
         except BlockingIOError:
             raise Lost("the peer said nothing for too long") from None
         except OSError as error:
             raise Lost(f"the connection was lost: {error}") from error
-
-    def close(self) -> None:
-        """Wakes whoever blocks in it."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
 
 
 def _send_all(sock: socket.socket, parts: list[memoryview]) -> None:

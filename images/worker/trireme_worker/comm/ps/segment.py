@@ -1,0 +1,178 @@
+"""Memory that both ends of a connection map, for bodies: the sender copies a piece into it, the receiver out of it.
+
+Only between two ends on one host (AF_UNIX), and only bodies: headers and meta stay on the socket, and so does a body
+when there is no segment. A segment has two lanes, one for each direction, each of a few places that are filled and
+emptied in turn; two eventfd semaphores a lane count the full and the free ones. Places stay in the cache, and the
+kernel copies nothing. Nobody can shrink the memory (it is sealed), and what lies where is agreed beforehand: a peer
+says no offsets, so it cannot make the other end read beyond.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import select
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trireme_worker.comm.ps.errors import BadFrame, Lost
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+PIECE_BYTES = 2048 * 1024
+"""Of a place: two ends and both lanes fit the cache."""
+PLACES = 1
+"""Of a lane: one is filled while the other is emptied."""
+LEAST_BYTES = 64 * 1024
+"""A smaller body goes with its header, in one system call."""
+SEGMENT_BYTES = 2 * PLACES * PIECE_BYTES
+FILES = 5
+"""The memory; of each lane, to the server and to the client, the semaphores of full and of free places."""
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+class Lane:
+    """One direction, at one end. `awaited` counts places that this end may use, `told` those that the other may."""
+
+    def __init__(self, memory: mmap.mmap, first: int, awaited: int, told: int, sock: socket.socket) -> None:
+        self._places = [
+            np.frombuffer(memory, np.uint8, PIECE_BYTES, first + place * PIECE_BYTES) for place in range(PLACES)
+        ]
+        self._awaited, self._told = awaited, told
+        self._poll = select.poll()
+        self._poll.register(awaited, select.POLLIN)
+        self._poll.register(sock, select.POLLRDHUP)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._place = 0
+        self._at = 0
+        """Bytes of the present piece that are done."""
+        self._piece = 0
+        """Its size; 0: the next place is not had yet."""
+        self._left = 0
+        """Bytes of the body that lie in later pieces."""
+
+    def begin(self, size: int) -> None:
+        """A body of so many bytes is to go through."""
+        self._left, self._piece = size, 0
+
+    def send(self, parts: Sequence[memoryview], seconds: float) -> None:
+        """Raises Lost when the other end makes no room within `seconds`, or is gone."""
+        self._through(parts, seconds, _fill)
+
+    def receive(self, parts: Sequence[memoryview], seconds: float) -> None:
+        """Fills the parts with what comes next. Raises Lost."""
+        self._through(parts, seconds, _empty)
+
+    def close(self) -> None:
+        """Waits for who is in it, whom the end of the socket has woken."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._places.clear()
+                os.close(self._awaited)
+                os.close(self._told)
+
+    def _through(self, parts: Sequence[memoryview], seconds: float, move: Callable[[Bytes, Bytes], None]) -> None:
+        with self._lock:
+            for part in parts:
+                flat = np.frombuffer(part, np.uint8)
+                done = 0
+                while done < len(flat):
+                    if not self._piece:
+                        self._next(seconds)
+                    size = min(len(flat) - done, self._piece - self._at)
+                    move(flat[done : done + size], self._places[self._place][self._at : self._at + size])
+                    done += size
+                    self._advance(size)
+
+    def _next(self, seconds: float) -> None:
+        if not self._left:
+            raise BadFrame("a body is longer than was announced")
+        self._wait(seconds)
+        self._piece = min(self._left, PIECE_BYTES)
+        self._left -= self._piece
+        self._at = 0
+
+    def _advance(self, size: int) -> None:
+        self._at += size
+        if self._at == self._piece:
+            self._place, self._piece = (self._place + 1) % PLACES, 0
+            os.eventfd_write(self._told, 1)
+
+    def _wait(self, seconds: float) -> None:
+        while not self._closed:
+            try:
+                os.eventfd_read(self._awaited)
+                return
+            except BlockingIOError:
+                found = dict(self._poll.poll(int(seconds * 1000)))
+            if not found:
+                raise Lost("the peer said nothing for too long")
+            if self._awaited not in found:
+                raise Lost("the peer closed the connection")
+        raise Lost("the connection was closed")
+
+
+class Segment:
+    """Both lanes at one end. Takes the files over."""
+
+    def __init__(self, files: Sequence[int], sock: socket.socket, server: bool) -> None:
+        """`server`: the end that accepted the connection. Raises OSError and BadFrame, closing the files."""
+        memory, full_up, free_up, full_down, free_down = files
+        try:
+            self._memory = _mapped(memory)
+        except (OSError, BadFrame):
+            for each in files[1:]:
+                os.close(each)
+            raise
+        finally:
+            os.close(memory)
+        up, down = 0, PLACES * PIECE_BYTES
+        if server:
+            self.incoming = Lane(self._memory, up, full_up, free_up, sock)
+            self.outgoing = Lane(self._memory, down, free_down, full_down, sock)
+        else:
+            self.incoming = Lane(self._memory, down, full_down, free_down, sock)
+            self.outgoing = Lane(self._memory, up, free_up, full_up, sock)
+
+    def close(self) -> None:
+        """The socket must be shut down by then. Unmaps the memory."""
+        self.incoming.close()
+        self.outgoing.close()
+        self._memory.close()
+
+
+def files() -> list[int]:
+    """Of a new segment. Raises OSError where the system has none to give."""
+    made: list[int] = []
+    try:
+        made.append(os.memfd_create("trireme-ps", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
+        os.ftruncate(made[0], SEGMENT_BYTES)
+        fcntl.fcntl(made[0], fcntl.F_ADD_SEALS, SEALS)
+        flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK | os.EFD_SEMAPHORE
+        made += [os.eventfd(count, flags) for _ in range(2) for count in (0, PLACES)]
+    except OSError:
+        for each in made:
+            os.close(each)
+        raise
+    return made
+
+
+def _mapped(memory: int) -> mmap.mmap:
+    if os.fstat(memory).st_size != SEGMENT_BYTES or fcntl.fcntl(memory, fcntl.F_GET_SEALS) & SEALS != SEALS:
+        raise BadFrame(f"the shared memory is not {SEGMENT_BYTES} bytes that stay")
+    return mmap.mmap(memory, SEGMENT_BYTES)
+
+
+def _fill(part: Bytes, place: Bytes) -> None:
+    np.copyto(place, part)  # lets other threads run meanwhile, which a memoryview's does not
+
+
+def _empty(part: Bytes, place: Bytes) -> None:
+    np.copyto(part, place)
