@@ -59,6 +59,15 @@ class UpdateFunction(Protocol):
         ...
 
 
+@runtime_checkable
+class OutOfPlace(Protocol):
+    """A function that can leave the old values as they are, at no cost."""
+
+    def moved(self, values: Tensor, gradient: Tensor, state: State, context: Update) -> bool:
+        """Writes the new values into `gradient`. False, with nothing done, when its options need `apply`."""
+        ...
+
+
 class Elementwise:
     """A function that treats each element by itself: rows are gathered, updated and put back."""
 
@@ -107,11 +116,20 @@ class Sgd(Rated):
             raise BadFunction("nesterov needs momentum and no dampening")
         self._momentum = momentum
         self._options = {"dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
+        self._plain = not momentum and not weight_decay
 
     def state(self, values: Tensor) -> State:
         return {"momentum": torch.zeros_like(values)} if self._momentum else {}
 
+    def moved(self, values: Tensor, gradient: Tensor, state: State, context: Update) -> bool:
+        if self._plain:
+            torch.add(values, gradient, alpha=-self.lr(context), out=gradient)
+        return self._plain
+
     def apply(self, values: Tensor, gradient: Tensor, state: State, context: Update) -> None:
+        if self._plain:
+            values.add_(gradient, alpha=-self.lr(context))
+            return
         momentum = state.get("momentum")
         # torch's first gradient is not dampened; it says "first" by a buffer that is not there yet.
         first = context.step == 1 and bool(self._options["dampening"])

@@ -189,7 +189,7 @@ class Keeper:
             for index in backups:
                 self._give(slot, placement.serving(index), holders)
         with slot.lock:
-            slot.tag, slot.status = placement.view.number, Status.PRIMARY
+            slot.tag, slot.status, slot.chained = placement.view.number, Status.PRIMARY, bool(backups)
             self._server.committed(slot)
         for index in set(holders) - {self._index, *backups}:
             header = Header(Kind.DISCARD, view=placement.view.number, table=key[0], index=key[1])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -119,11 +119,14 @@ class Slot:
         """None until a worker initialises the table."""
         self.clock = Clock()
         self.state: dict[str, Tensor] = {}
+        self.chained = False
+        """Whether backups need the gradients of its changes; of a primary."""
         self._function = functions.create(table.function)
         self._readers = 0
         self._buffers = buffers or Buffers()
         self._previous: Tensor | None = None
         """Sync: the values before the last update, until the next step begins in the same memory."""
+        self._previous_readers = 0
         self._pending: dict[int, Aggregate] = {}
         self._uncommitted: list[tuple[int, Asked]] = []
         self._pulls: list[Asked] = []
@@ -262,6 +265,8 @@ class Slot:
         """Lent values were sent."""
         if values is self.values:
             self._readers -= 1
+        elif values is self._previous:
+            self._previous_readers -= 1
 
     def lend(self) -> Tensor:
         """The values, which stay as they are until they are given back."""
@@ -307,9 +312,10 @@ class Slot:
         gradient, rows = self._summed(aggregate)
         if self.table.reduction == "mean" and len(aggregate.asked) > 1:
             gradient.mul_(1 / len(aggregate.asked))
-        effects = self._apply(aggregate.asked, gradient, rows, aggregate.rates[min(aggregate.asked)], rule)
+        rate = aggregate.rates[min(aggregate.asked)]
+        effects = self._apply(aggregate.asked, gradient, rows, rate, rule, own=True)
         self._uncommitted += [(self.version, asked) for asked in aggregate.again]
-        return Effects(effects.answers, None if effects.change is None else replace(effects.change, own=True))
+        return effects
 
     def _summed(self, aggregate: Aggregate) -> tuple[Tensor, Tensor | None]:
         if not aggregate.rows:
@@ -323,13 +329,23 @@ class Slot:
         return aggregate.gradient, None
 
     def _apply(
-        self, asked: dict[int, Asked], gradient: Tensor, rows: Tensor | None, rate: float | None, rule: Consistency
+        self,
+        asked: dict[int, Asked],
+        gradient: Tensor,
+        rows: Tensor | None,
+        rate: float | None,
+        rule: Consistency,
+        own: bool = False,
     ) -> Effects:
         staleness = max(self.version - self._seen.get(worker, self.version) for worker in asked)
         context = Update(self.version + 1, staleness, rate)
         try:
-            self._remember(rule.mode is Mode.SYNC and len(self.clock.members) > 1)
-            self._update(gradient, rows, context)
+            remember = rule.mode is Mode.SYNC and len(self.clock.members) > 1
+            if remember and own and rows is None and self._moved(gradient, context):
+                own = False
+            else:
+                self._remember(remember)
+                self._update(gradient, rows, context)
         except Exception as error:  # a user's function may raise anything; its workers are to know
             text = f"table {self.table.name!r}: update function {self.table.function['name']} failed: {error!r}"
             return Effects([Answer(one, refused=Reason.FAILED, text=text) for one in asked.values()])
@@ -337,19 +353,34 @@ class Slot:
         for worker, one in asked.items():
             self.clock.advance(worker, one.number)
             self._uncommitted.append((self.version, one))
-        return Effects([], Change(self.version, self.clock.plain(), context, gradient, rows))
+        return Effects([], Change(self.version, self.clock.plain(), context, gradient, rows, own))
 
     def _room(self) -> Tensor:
         """For the sum of a new step: the memory of the values before the last one, which nobody can need any more."""
         room, self._previous = self._previous, None
-        return self._buffers.take(len(self.range)) if room is None else room
+        return self._buffers.take(len(self.range)) if room is None or self._previous_readers else room
 
     def _remember(self, wanted: bool) -> None:
         """A worker that dies in the middle of a step leaves some ranges with its push and some without."""
         if self._previous is not None and not wanted:
             self._buffers.give(self._room())
         elif wanted and self.values is not None:
-            self._previous = self._room().copy_(self.values)
+            self._keep(self._room().copy_(self.values), 0)
+
+    def _keep(self, values: Tensor, readers: int) -> None:
+        self._previous, self._previous_readers = values, readers
+
+    def _moved(self, gradient: Tensor, context: Update) -> bool:
+        """The new values take the memory of the gradient that made them, and the old ones are kept as they are."""
+        if self.chained or self.values is None or not isinstance(self._function, functions.OutOfPlace):
+            return False
+        if not self._function.moved(self.values, gradient, self.state, context):
+            return False
+        if self._previous is not None:
+            self._buffers.give(self._room())
+        self._keep(self.values, self._readers)
+        self.values, self._readers = gradient, 0
+        return True
 
     def _update(self, gradient: Tensor, rows: Tensor | None, context: Update) -> None:
         assert self.values is not None
