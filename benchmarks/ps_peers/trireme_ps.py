@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from trireme.contract.wire import Serving, View
+from trireme_worker.comm.ps.__main__ import tune
 from trireme_worker.comm.ps.client import Client, Worker
 from trireme_worker.comm.ps.server import Server, Settings
 
@@ -60,6 +61,7 @@ class Folder:
 
 
 def serve(place: Place, ready: Ready) -> None:
+    tune()
     server = Server(Settings(place.index, TOKEN), Folder(place))
     ready(server.serving)
     threading.Event().wait()

@@ -3,6 +3,7 @@ done; saves a last checkpoint where there is a directory for it."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -18,6 +19,16 @@ log = logging.getLogger("trireme_worker.comm.ps")
 
 SWITCH_SECONDS = 0.0005
 """Between two threads that both run Python: most wait for sockets, and none may wait long for another's bookkeeping."""
+GARBAGE = 20_000
+"""Objects between two searches for cycles, which messages do not make."""
+
+
+def tune() -> None:
+    """What a process does that is a server and nothing else."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    torch.set_num_threads(1)  # a thread a connection is what there is to do at once
+    gc.freeze()  # what is imported stays
+    gc.set_threshold(GARBAGE)
 
 
 def main() -> int:
@@ -25,8 +36,7 @@ def main() -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    sys.setswitchinterval(SWITCH_SECONDS)
-    torch.set_num_threads(1)  # a thread a connection is what there is to do at once
+    tune()
     try:
         told = settings.server()
         server = Server(told, settings.directory())

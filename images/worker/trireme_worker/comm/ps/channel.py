@@ -21,7 +21,7 @@ from trireme_worker.comm.ps.greeting import Caller
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reply:
     header: Header
     meta: bytes
@@ -29,7 +29,7 @@ class Reply:
     """Empty when it was received into `Exchange.into`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One request. `done` gets the reply, or what went wrong; it is called once, by a thread of the channel."""
 
@@ -164,7 +164,7 @@ class Channel:
         self._wire.close()
 
 
-@dataclass
+@dataclass(slots=True)
 class _Once:
     event: threading.Event = field(default_factory=threading.Event)
     outcome: Reply | ParameterServerError | None = None

@@ -26,7 +26,7 @@ from trireme_worker.comm.ps.errors import Lost, ParameterServerError
 from trireme_worker.comm.ps.filters import Traffic
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.greeting import Caller
-from trireme_worker.comm.ps.memory import Layout, Staging, Tensors
+from trireme_worker.comm.ps.memory import Bound, Layout, Staging, Tensors
 from trireme_worker.comm.ps.operation import Operation, Request
 from trireme_worker.comm.ps.partition import Range
 from trireme_worker.comm.ps.registered import Registered
@@ -328,13 +328,13 @@ class Client:
         table = registered.table
         indices = range(len(table.ranges)) if indices is None else indices
         flat = Layout([table.length])
-        out = registered.outgoing if len(outgoing) != 1 else Staging(flat)
-        back = registered.incoming if len(incoming) != 1 else Staging(flat)
+        out = Bound(outgoing, registered.outgoing if len(outgoing) != 1 else Staging(flat))
+        back = Bound(incoming, registered.incoming if len(incoming) != 1 else Staging(flat))
 
         def land() -> None:
             for index in indices:
-                back.land(incoming, table.ranges[index])
-                registered.sieve.remember(index, incoming, back)
+                back.land(table.ranges[index])
+                registered.sieve.remember(index, back)
 
         operation = Operation(len(indices), [*outgoing, *incoming], land if incoming else None)
         for index in indices:
@@ -347,8 +347,8 @@ class Client:
                 request.flags, request.answered = frame.RESUMES, registered.numbered(index)
             elif kind is Kind.PULL:
                 request.last = registered.last(index)
-            request.body = out.outgoing(outgoing, part) if outgoing else ()
-            request.into = back.incoming(incoming, part) if incoming else ()
+            request.body = out.outgoing(part) if outgoing else ()
+            request.into = back.incoming(part) if incoming else ()
             if table.pull_filter:
                 request.unpack()
             if request.pushes and table.filters:

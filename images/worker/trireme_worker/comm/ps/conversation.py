@@ -142,20 +142,27 @@ class Conversation:
     def _push(self, header: Header) -> None:
         slot = self._slot(header)
         rule = self._shard.rule_of(slot.table)
-        placed = None
+        placed = borrowed = None
         if header.flags & frame.FILTERED:
             rows, gradient = self._filtered(slot, header)
         elif header.flags & frame.ROWS:
             rows, gradient = self._sparse(slot, header)
         else:
             rows = None
-            placed, gradient = self._dense(slot, header, rule)
+            self._expect(slot, header.body, len(slot.range) * ITEM_BYTES)
+            borrowed = self._wire.borrow()
+            if borrowed is None:
+                placed, gradient = self._dense(slot, header, rule)
+            else:
+                gradient = torch.frombuffer(borrowed, dtype=torch.float32)
         try:
             if slot.table.nan == "refuse":
                 what = f"push {header.number} of {slot.table.name!r} by worker {self.caller.index}"
                 tensors.check_finite(gradient, what, slot.range.start)
             with slot.lock:
                 self._turn(slot, header.number, placed)
+                if borrowed is not None and slot.chained:
+                    gradient = gradient.clone()  # it is sent on
                 push = Push(self._asked(header, header.kind is Kind.PUSH_PULL, rows), self.caller.session, gradient,
                             rows, header.rate, placed is not None)  # fmt: skip
                 if self._server.push(slot, push):
@@ -164,6 +171,9 @@ class Conversation:
             with slot.lock:
                 slot.abandon(self.caller.index, header.number)
             raise
+        finally:
+            if borrowed is not None:
+                self._wire.give_back()
 
     def _turn(self, slot: Slot, number: int, placed: Tensor | None) -> None:
         """Waits until nobody receives into the aggregate; makes sure that this worker may push. Holds the lock."""
@@ -175,7 +185,6 @@ class Conversation:
             slot.join(self.caller.index)
 
     def _dense(self, slot: Slot, header: Header, rule: Consistency) -> tuple[Tensor | None, Tensor]:
-        self._expect(slot, header.body, len(slot.range) * ITEM_BYTES)
         with slot.lock:
             placed = slot.place(self.caller.index, header.number, rule.mode)
         gradient = self._buffer(len(slot.range)) if placed is None else placed

@@ -30,10 +30,10 @@ BODY_MAX = 256 * 1024 * 1024
 GREETING_MAX = 4096
 """Bytes of meta or body before the peer has proved who it is."""
 
-_PREFIX = struct.Struct("!2sBB")
 _FIELDS = struct.Struct("!2sBBHHIIIQQdII")
 _CHECKSUM = struct.Struct("!I")
-HEADER_BYTES = _FIELDS.size + _CHECKSUM.size
+_WHOLE = struct.Struct("!2sBBHHIIIQQdIII")
+HEADER_BYTES = _WHOLE.size
 
 
 class Kind(IntEnum):
@@ -117,16 +117,16 @@ def unpack(data: bytes | bytearray | memoryview, limit: int | None = None) -> He
 
     Raises BadFrame.
     """
-    magic, version, kind = _PREFIX.unpack_from(data)
+    magic, version, kind, flags, code, view, table, index, request, number, rate, meta, body, checksum = (
+        _WHOLE.unpack_from(data)
+    )
     if magic != MAGIC:
         raise BadFrame(f"this is not the parameter server's protocol: it begins with {bytes(magic)!r}")
     if version != VERSION:
         raise BadFrame(f"the peer speaks version {version} of the protocol, this process version {VERSION}: "
                        "all pods of a job must run the same release of trireme")  # fmt: skip
-    checksum = zlib.crc32(memoryview(data)[: _FIELDS.size])
-    if _CHECKSUM.unpack_from(data, _FIELDS.size) != (checksum,):
+    if checksum != zlib.crc32(memoryview(data)[: _FIELDS.size]):
         raise BadFrame("the checksum of a header is wrong: bytes were changed or lost on the way")
-    _, _, _, flags, code, view, table, index, request, number, rate, meta, body = _FIELDS.unpack_from(data)
     _limit(meta, META_MAX if limit is None else limit, "meta")
     _limit(body, BODY_MAX if limit is None else limit, "body")
     known = _KINDS.get(kind)

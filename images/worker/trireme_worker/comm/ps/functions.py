@@ -29,7 +29,7 @@ class BadFunction(ValueError):
     """A configuration that names no update function or gives one what it does not take; the text says which."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Update:
     """`step` counts the updates of a range from 1, `staleness` how many others came between a worker's pull and its
     push.

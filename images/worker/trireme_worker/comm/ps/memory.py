@@ -31,7 +31,10 @@ def tensors(like: Tensors | Sequence[int]) -> list[Tensor]:
 
 def data(tensor: Tensor) -> memoryview:
     """The bytes of a contiguous tensor on the CPU, shared with it."""
-    return memoryview(tensor.detach().numpy()).cast("B") if tensor.numel() else memoryview(b"")
+    if not tensor.numel():
+        return memoryview(b"")
+    # `detach` gives other threads a turn, and so must wait for its own
+    return memoryview((tensor.detach() if tensor.requires_grad else tensor).numpy()).cast("B")
 
 
 def direct(tensor: Tensor) -> bool:
@@ -69,43 +72,66 @@ class Staging:
     """A buffer for those tensors of a table that sockets cannot use; made when first needed."""
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+        self.layout = layout
         self._buffer: Tensor | None = None
 
-    def outgoing(self, tensors: Sequence[Tensor], part: Range) -> list[memoryview]:
-        """The bytes of a range, copied where they must be."""
-        found = []
-        for at, first, end in self._layout.pieces(part):
-            tensor = tensors[at]
-            if direct(tensor):
-                found.append(data(tensor)[first * ITEM_BYTES : end * ITEM_BYTES])
-            else:
-                staged = self._staged(at, first, end)
-                staged.copy_(tensor.detach().reshape(-1)[first:end])
-                found.append(data(staged))
-        return found
-
-    def incoming(self, tensors: Sequence[Tensor], part: Range) -> list[memoryview]:
-        """Where the bytes of a range belong; `land` brings the staged ones home."""
-        return [
-            data(tensors[at])[first * ITEM_BYTES : end * ITEM_BYTES]
-            if direct(tensors[at])
-            else data(self._staged(at, first, end))
-            for at, first, end in self._layout.pieces(part)
-        ]
-
-    def land(self, tensors: Sequence[Tensor], part: Range) -> None:
-        with torch.no_grad():
-            for at, first, end in self._layout.pieces(part):
-                if not direct(tensors[at]):
-                    _flat(tensors[at], first, end, self._staged(at, first, end))
-
-    def _staged(self, tensor: int, first: int, end: int) -> Tensor:
+    def part(self, tensor: int, first: int, end: int) -> Tensor:
+        """For these elements of a tensor."""
         if self._buffer is None:
             pinned = torch.cuda.is_available()
-            self._buffer = torch.empty(self._layout.length, dtype=torch.float32, pin_memory=pinned)
-        start = self._layout.range_of(tensor).start
+            self._buffer = torch.empty(self.layout.length, dtype=torch.float32, pin_memory=pinned)
+        start = self.layout.range_of(tensor).start
         return self._buffer[start + first : start + end]
+
+
+class Bound:
+    """The tensors of one operation as bytes: their own, or those of a staging buffer."""
+
+    def __init__(self, tensors: Sequence[Tensor], staging: Staging) -> None:
+        self._tensors = tensors
+        self._staging = staging
+        self._views: dict[int, memoryview | None] = {}
+        self._staged = False
+
+    def outgoing(self, part: Range) -> list[memoryview]:
+        """The bytes of a range, copied where they must be."""
+        found = []
+        for at, first, end in self._staging.layout.pieces(part):
+            view = self._view(at)
+            if view is None:
+                staged = self._staging.part(at, first, end)
+                staged.copy_(self._tensors[at].detach().reshape(-1)[first:end])
+                found.append(data(staged))
+            else:
+                found.append(view[first * ITEM_BYTES : end * ITEM_BYTES])
+        return found
+
+    def incoming(self, part: Range) -> list[memoryview]:
+        """Where the bytes of a range belong; `land` brings the staged ones home."""
+        found = []
+        for at, first, end in self._staging.layout.pieces(part):
+            view = self._view(at)
+            if view is None:
+                found.append(data(self._staging.part(at, first, end)))
+            else:
+                found.append(view[first * ITEM_BYTES : end * ITEM_BYTES])
+        return found
+
+    def land(self, part: Range) -> None:
+        if not self._staged:
+            return
+        with torch.no_grad():
+            for at, first, end in self._staging.layout.pieces(part):
+                if self._view(at) is None:
+                    _flat(self._tensors[at], first, end, self._staging.part(at, first, end))
+
+    def _view(self, at: int) -> memoryview | None:
+        """All bytes of a tensor; None: it is staged."""
+        if at not in self._views:
+            tensor = self._tensors[at]
+            self._views[at] = data(tensor) if direct(tensor) else None
+            self._staged = self._staged or self._views[at] is None
+        return self._views[at]
 
 
 def _flat(tensor: Tensor, first: int, end: int, values: Tensor) -> None:

@@ -56,7 +56,7 @@ class Operation:
         return True
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Request:
     """About one range. Sent again, with the same number, until it is answered."""
 

@@ -69,6 +69,18 @@ class Lane:
         """Fills the parts with what comes next. Raises Lost."""
         self._through(parts, seconds, _empty)
 
+    def borrow(self, seconds: float) -> memoryview:
+        """A body of a single piece, in place. Raises Lost."""
+        with self._lock:
+            self._next(seconds)
+            return memoryview(self._places[self._place])[: self._piece]
+
+    def give_back(self) -> None:
+        """What was borrowed is the sender's again."""
+        with self._lock:
+            if not self._closed:
+                self._advance(self._piece)
+
     def close(self) -> None:
         """Waits for who is in it, whom the end of the socket has woken."""
         with self._lock:
@@ -126,7 +138,7 @@ class Segment:
         """`server`: the end that accepted the connection. Raises OSError and BadFrame, closing the files."""
         memory, full_up, free_up, full_down, free_down = files
         try:
-            self._memory = _mapped(memory)
+            mapped = _mapped(memory)
         except (OSError, BadFrame):
             for each in files[1:]:
                 os.close(each)
@@ -135,17 +147,16 @@ class Segment:
             os.close(memory)
         up, down = 0, PLACES * PIECE_BYTES
         if server:
-            self.incoming = Lane(self._memory, up, full_up, free_up, sock)
-            self.outgoing = Lane(self._memory, down, free_down, full_down, sock)
+            self.incoming = Lane(mapped, up, full_up, free_up, sock)
+            self.outgoing = Lane(mapped, down, free_down, full_down, sock)
         else:
-            self.incoming = Lane(self._memory, down, full_down, free_down, sock)
-            self.outgoing = Lane(self._memory, up, free_up, full_up, sock)
+            self.incoming = Lane(mapped, down, full_down, free_down, sock)
+            self.outgoing = Lane(mapped, up, free_up, full_up, sock)
 
     def close(self) -> None:
-        """The socket must be shut down by then. Unmaps the memory."""
+        """The socket must be shut down by then. The memory goes with the last who looks at it."""
         self.incoming.close()
         self.outgoing.close()
-        self._memory.close()
 
 
 def files() -> list[int]:

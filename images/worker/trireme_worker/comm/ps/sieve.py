@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trireme_worker.comm.ps import filters, frame, partition, transport
 from trireme_worker.comm.ps.filters import Context, Message, Traffic
-from trireme_worker.comm.ps.memory import Staging
+from trireme_worker.comm.ps.memory import Bound
 from trireme_worker.comm.ps.operation import Request
 from trireme_worker.comm.ps.table import Table
 
@@ -28,10 +28,10 @@ class Sieve:
     def traffic(self) -> Mapping[str, Traffic]:
         return dict(self._pipeline.traffic)
 
-    def remember(self, index: int, tensors: Sequence[Tensor], staging: Staging) -> None:
+    def remember(self, index: int, bound: Bound) -> None:
         """Keeps the values of a range that were just pulled, where a filter looks at them."""
         if self._pipeline.needs_values:
-            self._values[index] = _whole(staging.outgoing(tensors, self._table.ranges[index]))
+            self._values[index] = _whole(bound.outgoing(self._table.ranges[index]))
 
     def remember_rows(self, index: int, rows: Tensor, values: Tensor) -> None:
         """The same for some rows [k, row] of it; the others are taken for zero until they are pulled."""

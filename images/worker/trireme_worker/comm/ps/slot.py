@@ -32,7 +32,7 @@ class Status(Enum):
     BACKUP = "backup"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Asked:
     """Who waits for an answer, and what it is to hold."""
 
@@ -46,7 +46,7 @@ class Asked:
     """It takes up its predecessor's step: the values after push `number`, though the next one was applied already."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     asked: Asked
     values: Tensor | None = None
@@ -56,7 +56,7 @@ class Answer:
     number: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """One update, as the chain repeats it: the same function on the same bytes."""
 
@@ -69,13 +69,13 @@ class Change:
     """`gradient` is the slot's buffer, to be given back by `commit`."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Effects:
     answers: list[Answer] = field(default_factory=list)
     change: Change | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Aggregate:
     """Pushes of one step that wait for those of other workers."""
 
@@ -90,7 +90,7 @@ class Aggregate:
     """The worker whose push is being received straight into `gradient`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Push:
     asked: Asked
     session: str

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from trireme_worker.comm.ps import frame
 from trireme_worker.comm.ps.errors import BadFrame, Lost
 from trireme_worker.comm.ps.frame import Header
-from trireme_worker.comm.ps.segment import LEAST_BYTES, Segment
+from trireme_worker.comm.ps.segment import LEAST_BYTES, PIECE_BYTES, Segment
 
 SILENCE_SECONDS = 15.0
 """A peer that has sent nothing for so long is dropped; clients ping once a second."""
@@ -83,17 +83,17 @@ class Wire:
     def send(self, header: Header, meta: bytes = b"", body: Sequence[memoryview] = ()) -> None:
         """Sends one frame; its lengths are filled in. Raises Lost and BadFrame."""
         size = sum(map(len, body))
-        mapped = self._segment is not None and size >= LEAST_BYTES
-        sized = header._replace(meta=len(meta), body=size, flags=header.flags | frame.MAPPED * mapped)
-        parts = views(frame.pack(sized), meta)
+        segment = self._segment if size >= LEAST_BYTES else None
+        flags = header.flags if segment is None else header.flags | frame.MAPPED
+        head = frame.pack(header._replace(meta=len(meta), body=size, flags=flags)) + meta
         with self._sending:
             try:
-                if self._segment is not None and mapped:
-                    self._segment.outgoing.begin(size)
-                    _send_all(self._socket, parts)
-                    self._segment.outgoing.send(body, self._seconds)
+                if segment is None:
+                    _send_all(self._socket, [memoryview(head), *body])
                 else:
-                    _send_all(self._socket, [*parts, *body])
+                    segment.outgoing.begin(size)
+                    _send_all(self._socket, [memoryview(head)])
+                    segment.outgoing.send(body, self._seconds)
             except (OSError, Lost) as error:
                 self.close()
                 raise Lost(f"the connection was lost while sending: {error}") from error
@@ -154,6 +154,18 @@ class Wire:
         taken = min(size, self._meta)
         self._meta -= taken
         self._body -= size - taken
+
+    def borrow(self) -> memoryview | None:
+        """The whole body where it lies, until `give_back`; None when it must be received. Raises Lost."""
+        if self._meta or not self._mapped or self._segment is None or self._body > PIECE_BYTES:
+            return None
+        return self._segment.incoming.borrow(self._seconds)
+
+    def give_back(self) -> None:
+        """The body that was borrowed is not looked at any more."""
+        if self._segment is not None:
+            self._segment.incoming.give_back()
+        self._body = 0
 
     def drain(self) -> None:
         """Reads away what is left of the frame. Raises Lost."""
