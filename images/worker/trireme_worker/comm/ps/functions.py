@@ -63,8 +63,9 @@ class UpdateFunction(Protocol):
 class OutOfPlace(Protocol):
     """A function that can leave the old values as they are, at no cost."""
 
-    def moved(self, values: Tensor, gradient: Tensor, state: State, context: Update) -> bool:
-        """Writes the new values into `gradient`. False, with nothing done, when its options need `apply`."""
+    def moved(self, values: Tensor, gradient: Tensor, scale: float, context: Update) -> bool:
+        """Writes the new values into `gradient`, which counts `scale` times. False, with nothing done, when the
+        options need `apply`."""
         ...
 
 
@@ -121,9 +122,9 @@ class Sgd(Rated):
     def state(self, values: Tensor) -> State:
         return {"momentum": torch.zeros_like(values)} if self._momentum else {}
 
-    def moved(self, values: Tensor, gradient: Tensor, state: State, context: Update) -> bool:
+    def moved(self, values: Tensor, gradient: Tensor, scale: float, context: Update) -> bool:
         if self._plain:
-            torch.add(values, gradient, alpha=-self.lr(context), out=gradient)
+            torch.add(values, gradient, alpha=-self.lr(context) * scale, out=gradient)
         return self._plain
 
     def apply(self, values: Tensor, gradient: Tensor, state: State, context: Update) -> None:

@@ -1,9 +1,9 @@
 """Memory that both ends of a connection map, for bodies: the sender copies a piece into it, the receiver out of it.
 
 Only between two ends on one host (AF_UNIX), and only bodies: headers and meta stay on the socket, and so does a body
-when there is no segment. A segment has two lanes, one for each direction, each of a few places that are filled and
-emptied in turn; two eventfd semaphores a lane count the full and the free ones. Places stay in the cache, and the
-kernel copies nothing. Nobody can shrink the memory (it is sealed), and what lies where is agreed beforehand: a peer
+when there is no segment. A segment has two lanes, one for each direction, each with a place that is filled and emptied
+in turn: two eventfds a lane say that it is full, and that it is free. Places stay in the cache, and the kernel copies
+nothing. Nobody can shrink the memory (it is sealed), and what lies where is agreed beforehand: a peer
 says no offsets, so it cannot make the other end read beyond.
 """
 
@@ -24,36 +24,35 @@ from trireme_worker.comm.ps.errors import BadFrame, Lost
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
-PIECE_BYTES = 2048 * 1024
-"""Of a place: two ends and both lanes fit the cache."""
-PLACES = 1
-"""Of a lane: one is filled while the other is emptied."""
+PUSH_BYTES = 3 * 1024 * 1024
+"""Of the place for bodies to the server: a whole range, which is summed where it lies. Memory that is never used is
+none."""
+PULL_BYTES = 1024 * 1024
+"""Of the place for bodies to the client. Smaller pieces are no faster, they are still in the other core's cache."""
 LEAST_BYTES = 64 * 1024
 """A smaller body goes with its header, in one system call."""
-SEGMENT_BYTES = 2 * PLACES * PIECE_BYTES
+SEGMENT_BYTES = PUSH_BYTES + PULL_BYTES
 FILES = 5
-"""The memory; of each lane, to the server and to the client, the semaphores of full and of free places."""
+"""The memory; of each lane, to the server and to the client, what says full and what says free."""
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 class Lane:
-    """One direction, at one end. `awaited` counts places that this end may use, `told` those that the other may."""
+    """One direction, at one end. `awaited` says that the place is this end's, `told` that it is the other's."""
 
-    def __init__(self, memory: mmap.mmap, first: int, awaited: int, told: int, sock: socket.socket) -> None:
-        self._places = [
-            np.frombuffer(memory, np.uint8, PIECE_BYTES, first + place * PIECE_BYTES) for place in range(PLACES)
-        ]
+    def __init__(self, place: memoryview, awaited: int, told: int, sock: socket.socket) -> None:
+        self._place: Bytes | None = np.frombuffer(place, np.uint8)
+        self.most = len(place)
+        """Bytes of a piece."""
         self._awaited, self._told = awaited, told
         self._poll = select.poll()
         self._poll.register(awaited, select.POLLIN)
         self._poll.register(sock, select.POLLRDHUP)
         self._lock = threading.Lock()
-        self._closed = False
-        self._place = 0
         self._at = 0
         """Bytes of the present piece that are done."""
         self._piece = 0
-        """Its size; 0: the next place is not had yet."""
+        """Its size; 0: the place is the other end's."""
         self._left = 0
         """Bytes of the body that lie in later pieces."""
 
@@ -62,7 +61,7 @@ class Lane:
         self._left, self._piece = size, 0
 
     def send(self, parts: Sequence[memoryview], seconds: float) -> None:
-        """Raises Lost when the other end makes no room within `seconds`, or is gone."""
+        """Raises Lost when the other end makes no room for `seconds`, or is gone."""
         self._through(parts, seconds, _fill)
 
     def receive(self, parts: Sequence[memoryview], seconds: float) -> None:
@@ -73,20 +72,20 @@ class Lane:
         """A body of a single piece, in place. Raises Lost."""
         with self._lock:
             self._next(seconds)
-            return memoryview(self._places[self._place])[: self._piece]
+            assert self._place is not None
+            return memoryview(self._place)[: self._piece]
 
     def give_back(self) -> None:
         """What was borrowed is the sender's again."""
         with self._lock:
-            if not self._closed:
+            if self._place is not None:
                 self._advance(self._piece)
 
     def close(self) -> None:
         """Waits for who is in it, whom the end of the socket has woken."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._places.clear()
+            if self._place is not None:
+                self._place = None
                 os.close(self._awaited)
                 os.close(self._told)
 
@@ -99,7 +98,8 @@ class Lane:
                     if not self._piece:
                         self._next(seconds)
                     size = min(len(flat) - done, self._piece - self._at)
-                    move(flat[done : done + size], self._places[self._place][self._at : self._at + size])
+                    assert self._place is not None
+                    move(flat[done : done + size], self._place[self._at : self._at + size])
                     done += size
                     self._advance(size)
 
@@ -107,18 +107,18 @@ class Lane:
         if not self._left:
             raise BadFrame("a body is longer than was announced")
         self._wait(seconds)
-        self._piece = min(self._left, PIECE_BYTES)
+        self._piece = min(self._left, self.most)
         self._left -= self._piece
         self._at = 0
 
     def _advance(self, size: int) -> None:
         self._at += size
         if self._at == self._piece:
-            self._place, self._piece = (self._place + 1) % PLACES, 0
+            self._piece = 0
             os.eventfd_write(self._told, 1)
 
     def _wait(self, seconds: float) -> None:
-        while not self._closed:
+        while self._place is not None:
             try:
                 os.eventfd_read(self._awaited)
                 return
@@ -136,7 +136,7 @@ class Segment:
 
     def __init__(self, files: Sequence[int], sock: socket.socket, server: bool) -> None:
         """`server`: the end that accepted the connection. Raises OSError and BadFrame, closing the files."""
-        memory, full_up, free_up, full_down, free_down = files
+        memory, full_push, free_push, full_pull, free_pull = files
         try:
             mapped = _mapped(memory)
         except (OSError, BadFrame):
@@ -145,13 +145,13 @@ class Segment:
             raise
         finally:
             os.close(memory)
-        up, down = 0, PLACES * PIECE_BYTES
+        push, pull = memoryview(mapped)[:PUSH_BYTES], memoryview(mapped)[PUSH_BYTES:]
         if server:
-            self.incoming = Lane(mapped, up, full_up, free_up, sock)
-            self.outgoing = Lane(mapped, down, free_down, full_down, sock)
+            self.incoming = Lane(push, full_push, free_push, sock)
+            self.outgoing = Lane(pull, free_pull, full_pull, sock)
         else:
-            self.incoming = Lane(mapped, down, full_down, free_down, sock)
-            self.outgoing = Lane(mapped, up, free_up, full_up, sock)
+            self.incoming = Lane(pull, full_pull, free_pull, sock)
+            self.outgoing = Lane(push, free_push, full_push, sock)
 
     def close(self) -> None:
         """The socket must be shut down by then. The memory goes with the last who looks at it."""
@@ -166,8 +166,8 @@ def files() -> list[int]:
         made.append(os.memfd_create("trireme-ps", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
         os.ftruncate(made[0], SEGMENT_BYTES)
         fcntl.fcntl(made[0], fcntl.F_ADD_SEALS, SEALS)
-        flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK | os.EFD_SEMAPHORE
-        made += [os.eventfd(count, flags) for _ in range(2) for count in (0, PLACES)]
+        flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
+        made += [os.eventfd(count, flags) for _ in range(2) for count in (0, 1)]
     except OSError:
         for each in made:
             os.close(each)

@@ -132,7 +132,7 @@ class Server:
     def push(self, slot: Slot, push: Push) -> bool:
         """True when the chain keeps the push's gradient. Holds the slot's lock."""
         effects = slot.push(push, self.shard.rule_of(slot.table))
-        kept = effects.change is not None and not effects.change.own and bool(self.keeper.backups(slot))
+        kept = effects.change is not None and not effects.change.own and bool(self._backups(slot))
         self.act(slot, effects)
         return kept
 
@@ -146,12 +146,16 @@ class Server:
             change = effects.change
             if change is None:
                 return
-            backups = self.keeper.backups(slot)
+            backups = self._backups(slot)
             if backups:
                 self.chain.forward(slot, change, backups, _Forwarded(self, slot, change))
             else:
                 self.act(slot, slot.commit(change.version, rule, change))
             effects = slot.reconsider(rule)
+
+    def _backups(self, slot: Slot) -> tuple[int, ...]:
+        """Servers that repeat the changes of a primary."""
+        return self.keeper.backups(slot) if slot.chained else ()
 
     def committed(self, slot: Slot) -> None:
         """The chain has all that the slot has. Holds its lock."""

@@ -1,9 +1,8 @@
 """One range on a server: its values, its clock, the pushes that wait for others. No sockets, no threads, no time.
 
 Every method is one event and returns its effects: answers to give, and at most one change to send down the chain. The
-caller holds the slot's lock. What is applied is committed when the chain has it; only then is anybody told.
-
-Values that are being sent are never written: an update that finds readers goes to a copy, which takes their place.
+caller holds the slot's lock. What is applied is committed when the chain has it; only then is anybody told. The tensors
+are in `held`.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from trireme_worker.comm.ps import consistency, functions
+from trireme_worker.comm.ps import consistency, held
 from trireme_worker.comm.ps.buffers import Buffers
 from trireme_worker.comm.ps.consistency import Clock, Consistency, Mode, Verdict
 from trireme_worker.comm.ps.errors import EMPTY, MOVING, Reason
 from trireme_worker.comm.ps.functions import Update
+from trireme_worker.comm.ps.held import Held, Total
 from trireme_worker.comm.ps.table import Table
 
 
@@ -115,22 +114,23 @@ class Slot:
         """Updates applied."""
         self.committed = -1
         """Updates that the chain has."""
-        self.values: Tensor | None = None
-        """None until a worker initialises the table."""
         self.clock = Clock()
-        self.state: dict[str, Tensor] = {}
         self.chained = False
-        """Whether backups need the gradients of its changes; of a primary."""
-        self._function = functions.create(table.function)
-        self._readers = 0
-        self._buffers = buffers or Buffers()
-        self._previous: Tensor | None = None
-        """Sync: the values before the last update, until the next step begins in the same memory."""
-        self._previous_readers = 0
+        """Whether backups repeat its changes; of a primary."""
+        self._held = Held(table, len(self.range), buffers or Buffers())
         self._pending: dict[int, Aggregate] = {}
         self._uncommitted: list[tuple[int, Asked]] = []
         self._pulls: list[Asked] = []
         self._seen: dict[int, int] = {}
+
+    @property
+    def values(self) -> Tensor | None:
+        """None until a worker initialises the table."""
+        return self._held.values
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        return self._held.state
 
     # What arrives
 
@@ -139,7 +139,7 @@ class Slot:
         if self.status is not Status.PRIMARY:
             return self._refuse(asked, Reason.NOT_READY, MOVING)
         if self.values is None:
-            self.values, self.state = values, self._function.state(values)
+            self._held.begin(values)
         return self._when_committed(asked, rule)
 
     def place(self, worker: int, number: int, mode: Mode) -> Tensor | None:
@@ -148,7 +148,7 @@ class Slot:
             return None
         if number in self._pending or self.clock.admit(worker, number) is not Verdict.APPLY:
             return None
-        gradient = self._room()
+        gradient = self._held.room()
         self._pending[number] = Aggregate(gradient, filling=worker)
         return gradient
 
@@ -158,7 +158,7 @@ class Slot:
         if aggregate is not None and aggregate.filling == worker:
             del self._pending[number]
             if aggregate.gradient is not None:
-                self._buffers.give(aggregate.gradient)
+                self._held.free(aggregate.gradient)
             self._wake()
 
     def filling(self, number: int) -> bool:
@@ -183,7 +183,7 @@ class Slot:
         behind = {worker for worker in self.clock.members if self.clock.get(worker) < asked.number}
         alone = rule.mode is not Mode.SYNC or behind == {asked.worker}
         if alone and aggregate is None:
-            return self._apply({asked.worker: asked}, push.gradient, push.rows, push.rate, rule)
+            return self._apply({asked.worker: asked}, Total(push.gradient, push.rows), push.rate, rule)
         aggregate = self._pending.setdefault(asked.number, Aggregate())
         self._add(aggregate, push)
         return self._complete(asked.number, rule, at_once=rule.mode is not Mode.SYNC)
@@ -198,8 +198,8 @@ class Slot:
         """A backup repeats a change of its primary. False when it is not the next one."""
         if self.status is not Status.BACKUP or self.values is None or change.version != self.version + 1:
             return False
-        self._remember(len(self.clock.members) > 1)
-        self._update(change.gradient, change.rows, change.context)
+        remember = len(self.clock.members) > 1
+        self._held.update(Total(change.gradient, change.rows), change.context, remember)
         self.clock = Clock.of(dict(change.clock))
         self.version = self.committed = change.version
         return True
@@ -207,7 +207,7 @@ class Slot:
     def commit(self, version: int, rule: Consistency, change: Change | None = None) -> Effects:
         """The chain has everything up to `version`. `change`: one whose gradient nobody needs any more."""
         if change is not None and change.own and change.rows is None:
-            self._buffers.give(change.gradient)
+            self._held.free(change.gradient)
         self.committed = max(self.committed, version)
         ready = [asked for at, asked in self._uncommitted if at <= self.committed]
         self._uncommitted = [(at, asked) for at, asked in self._uncommitted if at > self.committed]
@@ -261,24 +261,19 @@ class Slot:
         self._wake()
         return Effects([Answer(asked, refused=reason, text=text) for asked in waiting])
 
-    def give_back(self, values: Tensor) -> None:
-        """Lent values were sent."""
-        if values is self.values:
-            self._readers -= 1
-        elif values is self._previous:
-            self._previous_readers -= 1
-
     def lend(self) -> Tensor:
         """The values, which stay as they are until they are given back."""
-        assert self.values is not None
-        self._readers += 1
-        return self.values
+        return self._held.lend()
+
+    def give_back(self, values: Tensor) -> None:
+        """Lent values were sent."""
+        self._held.give_back(values)
 
     def install(self, values: Tensor, state: dict[str, Tensor], clock: Clock, version: int, tag: int) -> None:
         """Becomes a copy of another server's slot, or of a checkpoint."""
-        self.values, self.state, self.clock = values, state, clock
+        self._held.install(values, state)
+        self.clock, self.tag, self._seen = clock, tag, {}
         self.version = self.committed = version
-        self.tag, self._readers, self._seen, self._previous = tag, 0, {}, None
 
     # Inside
 
@@ -295,7 +290,7 @@ class Slot:
         elif push.rows is not None:
             aggregate.rows.append((push.rows, push.gradient.clone()))
         elif aggregate.gradient is None:
-            aggregate.gradient = self._room().copy_(push.gradient)
+            aggregate.gradient = self._held.room().copy_(push.gradient)
         else:
             aggregate.gradient.add_(push.gradient)
         aggregate.asked[worker] = push.asked
@@ -309,43 +304,19 @@ class Slot:
         if not aggregate.asked or not ready or not (at_once or behind <= set(aggregate.asked)):
             return Effects()
         del self._pending[number]
-        gradient, rows = self._summed(aggregate)
-        if self.table.reduction == "mean" and len(aggregate.asked) > 1:
-            gradient.mul_(1 / len(aggregate.asked))
+        gradient, rows = held.summed(aggregate.gradient, aggregate.rows, self.table.row)
+        scale = 1 / len(aggregate.asked) if self.table.reduction == "mean" else 1.0
         rate = aggregate.rates[min(aggregate.asked)]
-        effects = self._apply(aggregate.asked, gradient, rows, rate, rule, own=True)
+        effects = self._apply(aggregate.asked, Total(gradient, rows, scale, own=True), rate, rule)
         self._uncommitted += [(self.version, asked) for asked in aggregate.again]
         return effects
 
-    def _summed(self, aggregate: Aggregate) -> tuple[Tensor, Tensor | None]:
-        if not aggregate.rows:
-            assert aggregate.gradient is not None
-            return aggregate.gradient, None
-        rows = torch.cat([rows for rows, _ in aggregate.rows])
-        values = torch.cat([values for _, values in aggregate.rows])
-        if aggregate.gradient is None:
-            return functions.coalesce(rows, values)[1], functions.coalesce(rows, values)[0]
-        aggregate.gradient.view(-1, self.table.row).index_add_(0, rows, values)
-        return aggregate.gradient, None
-
-    def _apply(
-        self,
-        asked: dict[int, Asked],
-        gradient: Tensor,
-        rows: Tensor | None,
-        rate: float | None,
-        rule: Consistency,
-        own: bool = False,
-    ) -> Effects:
+    def _apply(self, asked: dict[int, Asked], total: Total, rate: float | None, rule: Consistency) -> Effects:
         staleness = max(self.version - self._seen.get(worker, self.version) for worker in asked)
         context = Update(self.version + 1, staleness, rate)
+        remember = rule.mode is Mode.SYNC and len(self.clock.members) > 1
         try:
-            remember = rule.mode is Mode.SYNC and len(self.clock.members) > 1
-            if remember and own and rows is None and self._moved(gradient, context):
-                own = False
-            else:
-                self._remember(remember)
-                self._update(gradient, rows, context)
+            used = self._held.update(total, context, remember, keep=self.chained)
         except Exception as error:  # a user's function may raise anything; its workers are to know
             text = f"table {self.table.name!r}: update function {self.table.function['name']} failed: {error!r}"
             return Effects([Answer(one, refused=Reason.FAILED, text=text) for one in asked.values()])
@@ -353,44 +324,9 @@ class Slot:
         for worker, one in asked.items():
             self.clock.advance(worker, one.number)
             self._uncommitted.append((self.version, one))
-        return Effects([], Change(self.version, self.clock.plain(), context, gradient, rows, own))
-
-    def _room(self) -> Tensor:
-        """For the sum of a new step: the memory of the values before the last one, which nobody can need any more."""
-        room, self._previous = self._previous, None
-        return self._buffers.take(len(self.range)) if room is None or self._previous_readers else room
-
-    def _remember(self, wanted: bool) -> None:
-        """A worker that dies in the middle of a step leaves some ranges with its push and some without."""
-        if self._previous is not None and not wanted:
-            self._buffers.give(self._room())
-        elif wanted and self.values is not None:
-            self._keep(self._room().copy_(self.values), 0)
-
-    def _keep(self, values: Tensor, readers: int) -> None:
-        self._previous, self._previous_readers = values, readers
-
-    def _moved(self, gradient: Tensor, context: Update) -> bool:
-        """The new values take the memory of the gradient that made them, and the old ones are kept as they are."""
-        if self.chained or self.values is None or not isinstance(self._function, functions.OutOfPlace):
-            return False
-        if not self._function.moved(self.values, gradient, self.state, context):
-            return False
-        if self._previous is not None:
-            self._buffers.give(self._room())
-        self._keep(self.values, self._readers)
-        self.values, self._readers = gradient, 0
-        return True
-
-    def _update(self, gradient: Tensor, rows: Tensor | None, context: Update) -> None:
-        assert self.values is not None
-        if self._readers:
-            self.values, self._readers = self.values.clone(), 0
-        if rows is None:
-            self._function.apply(self.values, gradient, self.state, context)
-        elif rows.numel():
-            shaped = self.values.view(-1, self.table.row)
-            self._function.apply_rows(shaped, rows, gradient, self.state, context)
+        clock = self.clock.plain() if self.chained else {}
+        own = total.own and not used
+        return Effects([], Change(self.version, clock, context, total.gradient, total.rows, own))
 
     def _when_committed(self, asked: Asked, rule: Consistency) -> Effects:
         self._uncommitted.append((self.version, asked))
@@ -409,8 +345,8 @@ class Slot:
     def _values(self, asked: Asked) -> Answer:
         self._seen[asked.worker] = self.version
         last = self.clock.get(asked.worker)
-        if asked.resumes and last == asked.number + 1 and self._previous is not None:
-            return Answer(asked, self._previous.clone(), number=asked.number)
+        if asked.resumes and last == asked.number + 1 and self._held.previous is not None:
+            return Answer(asked, self._held.previous.clone(), number=asked.number)
         if asked.rows is None:
             return Answer(asked, self.lend(), number=last)
         assert self.values is not None

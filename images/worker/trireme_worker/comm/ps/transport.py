@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from trireme_worker.comm.ps import frame
 from trireme_worker.comm.ps.errors import BadFrame, Lost
 from trireme_worker.comm.ps.frame import Header
-from trireme_worker.comm.ps.segment import LEAST_BYTES, PIECE_BYTES, Segment
+from trireme_worker.comm.ps.segment import LEAST_BYTES, Segment
 
 SILENCE_SECONDS = 15.0
 """A peer that has sent nothing for so long is dropped; clients ping once a second."""
@@ -157,7 +157,7 @@ class Wire:
 
     def borrow(self) -> memoryview | None:
         """The whole body where it lies, until `give_back`; None when it must be received. Raises Lost."""
-        if self._meta or not self._mapped or self._segment is None or self._body > PIECE_BYTES:
+        if self._meta or not self._mapped or self._segment is None or self._body > self._segment.incoming.most:
             return None
         return self._segment.incoming.borrow(self._seconds)
 
