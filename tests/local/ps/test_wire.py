@@ -111,7 +111,7 @@ def test_another_version_is_told_so() -> None:
         data = bytearray(frame.pack(Header(Kind.HELLO)))
         data[2] = 9
         wire._socket.sendall(data)
-        assert "the peer speaks version 9 of the protocol, this process version 1" in refusal(wire)
+        assert "the peer speaks version 9 of the protocol, this process version 2" in refusal(wire)
         wire.close()
 
 

@@ -28,11 +28,15 @@ class Range:
         return self.stop - self.start
 
 
-def ranges(length: int, *, row: int = 1, itemsize: int = 4, target_bytes: int = 2 * MIB) -> tuple[Range, ...]:
+RANGE_BYTES = 3 * MIB
+"""A range of half the size costs as much work for half the bytes; one of twice the size, twice the buffers."""
+
+
+def ranges(length: int, *, row: int = 1, itemsize: int = 4, target_bytes: int = RANGE_BYTES) -> tuple[Range, ...]:
     """Cuts `length` elements of `itemsize` bytes into contiguous ranges of equal size, give or take one row.
 
-    A range has 1/2 to 2 times `target_bytes`, unless the table is smaller or a row of `row` elements, which is never
-    split, larger. Raises ValueError when the table is not made of whole rows.
+    A range has 1/2 to 1 times `target_bytes`, unless the table is smaller or a row of `row` elements, which is never
+    split, large. Raises ValueError when the table is not made of whole rows.
     """
     if length < 0 or row < 1 or itemsize < 1 or target_bytes < 1:
         raise ValueError(
@@ -41,7 +45,7 @@ def ranges(length: int, *, row: int = 1, itemsize: int = 4, target_bytes: int = 
     if length % row:
         raise ValueError(f"a table of {length} elements is not made of rows of {row}")
     rows = length // row
-    count = min(rows, max(1, round(length * itemsize / target_bytes)))
+    count = min(rows, -(-length * itemsize // target_bytes))
     return tuple(Range(rows * i // count * row, rows * (i + 1) // count * row) for i in range(count))
 
 
