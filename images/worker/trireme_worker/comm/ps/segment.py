@@ -115,7 +115,10 @@ class Lane:
         self._at += size
         if self._at == self._piece:
             self._piece = 0
-            os.eventfd_write(self._told, 1)
+            try:
+                os.eventfd_write(self._told, 1)
+            except BlockingIOError:
+                raise BadFrame("the peer says that it is done with what it never had") from None
 
     def _wait(self, seconds: float) -> None:
         while self._place is not None:
@@ -132,10 +135,10 @@ class Lane:
 
 
 class Segment:
-    """Both lanes at one end. Takes the files over."""
+    """Both lanes at one end."""
 
     def __init__(self, files: Sequence[int], sock: socket.socket, server: bool) -> None:
-        """`server`: the end that accepted the connection. Raises OSError and BadFrame, closing the files."""
+        """Takes the files over. `server`: the end that accepted the connection. Raises OSError and BadFrame."""
         memory, full_push, free_push, full_pull, free_pull = files
         try:
             mapped = _mapped(memory)

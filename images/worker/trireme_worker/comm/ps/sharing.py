@@ -12,7 +12,7 @@ import logging
 import os
 
 from trireme_worker.comm.ps import segment
-from trireme_worker.comm.ps.errors import BadFrame
+from trireme_worker.comm.ps.errors import BadFrame, Lost
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.transport import Wire
 
@@ -37,7 +37,8 @@ def offer(wire: Wire) -> None:
             raise BadFrame(f"expected SEGMENT, got {answer.kind.name}")
         if files and answer.code == MAPPED:
             files, given = [], files
-            wire.share(given, server=True)
+            if not _mapped(wire, given, server=True):
+                raise Lost("the client has mapped memory that this server cannot map")
     finally:
         for each in files:
             os.close(each)
@@ -52,14 +53,14 @@ def accept(wire: Wire) -> None:
         for each in files:
             os.close(each)
         raise BadFrame(f"expected SEGMENT with {segment.FILES} files or none, got {header.kind.name} with {len(files)}")
-    code = MAPPED if files and _mapped(wire, files) else NOT_MAPPED
+    code = MAPPED if files and _mapped(wire, files, server=False) else NOT_MAPPED
     wire.send(Header(Kind.SEGMENT, code=code))
 
 
-def _mapped(wire: Wire, files: list[int]) -> bool:
+def _mapped(wire: Wire, files: list[int], server: bool) -> bool:
     try:
-        wire.share(files, server=False)
+        wire.share(files, server)
     except OSError as error:
-        log.info("the server's shared memory cannot be mapped: %s", error)
+        log.info("shared memory cannot be mapped: %s", error)
         return False
     return True
