@@ -17,7 +17,7 @@ STEPS = (1, 50)
 ROUNDS = ((4 * MIB, 7), (64 * MIB, 5))
 """(up to this size, so many rounds)."""
 FEWEST_ROUNDS = 3
-ONE_MESSAGE_MAX = 64 * MIB
+ONE_MESSAGE_MAX = 16 * MIB
 """Whoever sends all in one message takes part up to here, and without other layouts than SWEPT: it is slow enough."""
 
 

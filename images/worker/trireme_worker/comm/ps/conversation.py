@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SCRATCH_STEP = 1024
+"""Elements: ranges of a table differ by a few, and shall not take a buffer each."""
+
 
 class Conversation:
     def __init__(self, server: Server, wire: Wire, caller: Caller) -> None:
@@ -343,7 +346,7 @@ class Conversation:
 
     def _buffer(self, elements: int) -> Tensor:
         if self._scratch is None or self._scratch.numel() < elements:
-            self._scratch = torch.empty(elements)
+            self._scratch = torch.empty(-(-elements // SCRATCH_STEP) * SCRATCH_STEP)
         return self._scratch[:elements]
 
     def _bytes(self, size: int) -> bytearray:

@@ -28,7 +28,7 @@ class Range:
         return self.stop - self.start
 
 
-RANGE_BYTES = 3 * MIB
+RANGE_BYTES = 5 * MIB // 2
 """A range of half the size costs as much work for half the bytes; one of twice the size, twice the buffers."""
 
 
