@@ -72,6 +72,62 @@ def test_values_that_are_being_sent_stay_as_they_are() -> None:
     assert (lent.tolist(), one.values.tolist()) == ([0, 0], [4, 4])  # type: ignore[union-attr]
 
 
+def descending(chained: bool) -> Slot:
+    """Two workers, whose mean gradient is taken off."""
+    one = Slot(Table("w", 2, function={"name": "sgd", "lr": 1.0}), 0)
+    one.install(torch.zeros(2), {}, Clock(range(2)), 0, 1)
+    one.status, one.chained = Status.PRIMARY, chained
+    return one
+
+
+def step(one: Slot, number: int, *gradients: float) -> None:
+    for worker, gradient in enumerate(gradients):
+        effects = one.push(push(worker, number, gradient), SYNC)
+    assert effects.change is not None
+    one.commit(number, SYNC, effects.change)
+
+
+@pytest.mark.parametrize("chained", [False, True], ids=["alone", "with backups"])
+def test_in_sync_the_values_before_a_step_are_there_until_the_next_begins(chained: bool) -> None:
+    one = descending(chained)
+    step(one, 1, 4, 2)
+    step(one, 2, 8, 8)
+    resumed = one.pull(Asked("successor", 0, 1, True, resumes=True), SYNC).answers[0]
+    assert (resumed.number, resumed.values.tolist()) == (1, [-3, -3])  # type: ignore[union-attr]
+    assert one.values.tolist() == [-11, -11]  # type: ignore[union-attr]
+    one.push(push(0, 3, 1), SYNC)
+    begun = one.pull(Asked("late", 0, 1, True, resumes=True), SYNC).answers[0]
+    assert (begun.number, begun.values.tolist()) == (2, [-11, -11])  # type: ignore[union-attr]
+
+
+def test_without_backups_two_tensors_take_turns() -> None:
+    one = descending(chained=False)
+    step(one, 1, 4, 2)
+    seen = set()
+    for number in range(2, 6):
+        step(one, number, 1, 1)
+        seen.add(one.values.data_ptr())  # type: ignore[union-attr]
+    assert len(seen) == 2
+
+
+def test_values_on_their_way_outlast_the_steps_after_them() -> None:
+    one = descending(chained=False)
+    lent = one.pull(Asked("pull", 0, 0, True), SYNC).answers[0].values
+    for number in range(1, 4):
+        step(one, number, 1, 1)
+    assert lent is not None
+    assert (lent.tolist(), one.values.tolist()) == ([0, 0], [-3, -3])  # type: ignore[union-attr]
+    one.give_back(lent)
+
+
+def test_a_chain_gets_the_gradient_that_was_applied() -> None:
+    one = descending(chained=True)
+    one.push(push(0, 1, 4), SYNC)
+    change = one.push(push(1, 1, 2), SYNC).change
+    assert change is not None
+    assert (change.gradient.tolist(), one.values.tolist()) == ([3, 3], [-3, -3])  # type: ignore[union-attr]
+
+
 def test_bounded_holds_back_who_runs_ahead() -> None:
     one = slot()
     for number in (1, 2):
@@ -132,7 +188,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, mode: Consistency) -> None:
         self.mode = mode
         self.primary, self.backup = slot(WORKERS), slot(WORKERS)
-        self.backup.status = Status.BACKUP
+        self.backup.status, self.primary.chained = Status.BACKUP, True
         self.primary.commit(0, mode)
         self.chain: list[Change] = []
         self.books = [Books() for _ in range(WORKERS)]
@@ -148,7 +204,7 @@ class Machine(RuleBasedStateMachine):
 
     def hear(self, asked: Asked, refused: Reason | None, last: int) -> None:
         book = self.books[asked.worker]
-        if refused is None and asked.number == book.waiting:
+        if refused is None and asked.number == book.waiting != 0:
             book.number, book.waiting = book.waiting, 0
             book.total += value(asked.worker, asked.number)
         elif refused is not None:
@@ -187,7 +243,7 @@ class Machine(RuleBasedStateMachine):
         fresh.install(self.backup.values.clone(), {}, Clock.of(self.backup.clock.plain()), self.backup.version, 1)
         fresh.status = Status.BACKUP
         self.primary, self.backup = self.backup, fresh
-        self.primary.status = Status.PRIMARY
+        self.primary.status, self.primary.chained = Status.PRIMARY, True
         self.carry_out(self.primary.commit(self.primary.version, self.mode))
 
     @rule(mode=st.sampled_from([SYNC, ASYNC, BOUNDED]))
