@@ -252,6 +252,10 @@ class ProximalL1(Elementwise):
 class Add(Elementwise):
     """The plain sum; exact for whole numbers below 2**24."""
 
+    def moved(self, values: Tensor, gradient: Tensor, scale: float, context: Update) -> bool:
+        torch.add(values, gradient, alpha=scale, out=gradient)
+        return True
+
     def apply(self, values: Tensor, gradient: Tensor, state: State, context: Update) -> None:
         values.add_(gradient)
 
