@@ -180,7 +180,7 @@ def _run(name: str, role: str, place: Place, pipe: Connection) -> None:
 
 
 def _map_code() -> None:
-    """Maps what is in the libraries' files: pages that all processes share would else count when they are first used."""
+    """Maps what the libraries' files hold: pages that all processes share would else count when first used."""
     libc = ctypes.CDLL(None, use_errno=True)
     for line in Path("/proc/self/maps").read_text().splitlines():
         place, rights, *_, name = line.split(maxsplit=5)
