@@ -11,9 +11,7 @@ what it decides is read from `joined`, `orders` and `report`, and has changed wh
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from trireme.contract import exits, names
+from trireme.contract import exits, names, wire
 from trireme.contract.wire import (
     Beat,
     Failure,
@@ -84,11 +82,11 @@ class Coordinator:
     def joined(self, join: Join) -> Joined:
         """What a joining member hears."""
         if join.incarnation in self._retired:
-            return Joined(failure=_brief(self._retired[join.incarnation]))
+            return Joined(failure=verdict.brief(self._retired[join.incarnation]))
         if self.phase is Phase.FORMING:
             return Joined(missing=self._missing_names())
         if self.phase is Phase.FAILED:
-            return Joined(None, self._missing_names(), _brief(self.failure))
+            return Joined(None, self._missing_names(), verdict.brief(self.failure))
         if self._waits(join):
             return Joined(missing=(NEXT_GENERATION,))
         return Joined(self.generation, done=self._seats[join.role, join.index].done)
@@ -118,10 +116,10 @@ class Coordinator:
             return Orders(Order.FINISH)
         failure = self._retired.get(beat.incarnation, self.failure if self.phase is Phase.FAILED else None)
         if failure is not None:
-            return Orders(Order.STOP, _brief(failure))
+            return Orders(Order.STOP, verdict.brief(failure))
         self._of_this_generation(beat)
         if self.phase is Phase.FORMING:
-            return Orders(Order.REJOIN, _brief(self.failure))
+            return Orders(Order.REJOIN, verdict.brief(self.failure))
         return Orders(Order.DUMP if self._hangs.asks((beat.role, beat.index)) else Order.CONTINUE)
 
     def tick(self, now: float) -> None:
@@ -159,6 +157,7 @@ class Coordinator:
             steps_per_second=self._pace.steps_per_second(),
             failure=self.failure,
             stragglers=self._pace.stragglers(now),
+            silent=self._silenced(now),
         )
 
     def _join_forming(self, who: Who, join: Join, now: float) -> None:
@@ -287,15 +286,9 @@ class Coordinator:
             return
         if beat.failure is not None and beat.failure != seat.failure:
             self._failed(who, beat.failure, now)
-        elif not self._failures and self._all_done():
+        elif not self._failures and membership.all_done(self._terms, self._seats):
             self.phase = Phase.DONE
             self.revision += 1
-
-    def _all_done(self) -> bool:
-        """An elastic job does not wait for workers that are lost."""
-        workers = [seat for (role, _), seat in self._seats.items() if role == names.ROLE_WORKER]
-        here = [seat for seat in workers if not (seat.gone and self._terms.limits)]
-        return bool(here) and all(seat.done for seat in here)
 
     def _failed(self, who: Who, failure: Failure, now: float) -> None:
         self._seats[who].failure = failure
@@ -311,6 +304,11 @@ class Coordinator:
 
     def _lost(self, who: Who, reason: str, message: str, now: float) -> None:
         self._failed(who, Failure(*who, exits.COORDINATOR_LOST, reason, message, at=now), now)
+
+    def _silenced(self, now: float) -> dict[str, float]:
+        """The last ones: whatever becomes of their pods, they are not heard any more."""
+        silent = [(each, why.at) for each, why in self._retired.items() if why.reason == exits.POD_SILENT]
+        return {each: float(int(now - at)) for each, at in silent[-wire.MISSING_MAX :]}
 
     def _find_lost(self, now: float) -> None:
         """Silence alone must last; while connections break, a few beats that did not come are enough."""
@@ -397,12 +395,4 @@ class Coordinator:
             raise NotAMember(f"generation {beat.generation} is not the present one, {self._number}")
 
     def _stranger(self, join: Join) -> NotAMember:
-        terms = self._terms
-        servers = f" and {terms.servers} servers" if terms.servers else ""
-        name = names.pod_label(join.role, join.index)
-        return NotAMember(f"{name} with {join.slots} slots is none of {terms.most} workers{servers}")
-
-
-def _brief(failure: Failure | None) -> Failure | None:
-    """Without the log, which only the failing pod and the operator need."""
-    return replace(failure, log_tail=()) if failure is not None else None
+        return NotAMember(membership.stranger(self._terms, join))

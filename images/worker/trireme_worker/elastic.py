@@ -36,8 +36,8 @@ class State(Protocol):
 
 def watch(state: State) -> None:
     """Call it once, before the function that `hvd.elastic.run` wraps: from then on `state.commit()` notices when pods
-    join the job or are to leave it. A state that is not watched takes in newcomers only after a failure, and a peer that
-    waits for this process when another is lost may be started anew."""
+    join the job or are to leave it. A state that is not watched takes in newcomers only after a failure, and peers that
+    wait for this process when another is lost may be started anew."""
     url, key = os.environ.get(environ.AGENT_URL, ""), os.environ.get(environ.AGENT_KEY, "")
     if not url:
         _log.info("not inside a Trireme job: its membership does not change")

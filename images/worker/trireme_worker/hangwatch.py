@@ -1,4 +1,4 @@
-"""Whether the job makes no step any more, and who holds it up: the coordinator's way to a culprit (docs/adr/0015). Pure.
+"""Whether the job makes no step any more, and who holds it up: the way to a culprit. Pure (docs/adr/0015).
 
 Steps count from a rank's first report. Before that a rank imports, downloads and compiles, and nobody knows for how
 long: it has `start_seconds`. Where no process of the job can show a stack, none of them imports `trireme_worker`, so
@@ -17,7 +17,9 @@ from trireme_worker.membership import Seat, Terms, Who
 from trireme_worker.pace import Pace
 
 START_FACTOR = 10
+"""So many times `hang_seconds` for the first report,"""
 START_SECONDS = 600.0
+"""and so long at least: models are downloaded and kernels compiled meanwhile."""
 
 
 class HangWatch:

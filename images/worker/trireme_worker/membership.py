@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count, filterfalse, islice, product
 
@@ -147,11 +147,25 @@ def enough(terms: Terms, gathering: Gathering) -> bool:
     return workers >= gathering.wanted or gathering.quiet_seconds >= gathering.settle_seconds
 
 
+def all_done(terms: Terms, seats: Mapping[Who, Seat]) -> bool:
+    """Whether all workers are; an elastic job does not wait for those that are lost."""
+    workers = [seat for (role, _), seat in seats.items() if role == names.ROLE_WORKER]
+    here = [seat for seat in workers if not (seat.gone and terms.limits)]
+    return bool(here) and all(seat.done for seat in here)
+
+
 def belongs(terms: Terms, join: Join) -> bool:
     """Ranks are the workers': a server has no slot, a worker at least one."""
     if join.role == names.ROLE_SERVER:
         return 0 <= join.index < terms.servers and join.slots == 0
     return join.role == names.ROLE_WORKER and 0 <= join.index < terms.most and join.slots > 0
+
+
+def stranger(terms: Terms, join: Join) -> str:
+    """What to say of one that does not belong."""
+    servers = f" and {terms.servers} servers" if terms.servers else ""
+    name = names.pod_label(join.role, join.index)
+    return f"{name} with {join.slots} slots is none of {terms.most} workers{servers}"
 
 
 def in_order(terms: Terms, joins: Iterable[Join]) -> list[Join]:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from trireme.contract import names
+from trireme.contract import exits, names
 from trireme.contract.wire import JobReport
 from trireme.lifecycle.pod import Pod, PodPhase
+from trireme.lifecycle.silence import mark
 from trireme.plan.plan import Plan, PodPlan, Unavailable
 
 STARTING_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
@@ -87,7 +88,7 @@ def observe(
     nodes: Mapping[str, NodeState] | None = None,
 ) -> Observed:
     """`pods` are all that carry the job's label, in any order."""
-    by_name = {pod.name: pod for pod in pods}
+    by_name = {pod.name: pod for pod in mark(pods, report, plan.job.spec.restart.node_lost_seconds)}
     buckets: dict[str, list[Pod]] = {}
     absent = []
     stale = []
@@ -123,7 +124,7 @@ def _bucket(pod: Pod, owner_uid: str) -> str:
         return "failed" if pod.terminated.exit_code else "succeeded"
     if pod.phase is PodPhase.SUCCEEDED:
         return "succeeded"
-    if pod.phase is PodPhase.FAILED:
+    if pod.phase is PodPhase.FAILED or pod.reason == exits.POD_SILENT:
         return "failed"
     if pod.deleting:
         return "deleting"
