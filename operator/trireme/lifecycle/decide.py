@@ -31,7 +31,7 @@ from trireme.lifecycle.assemble import (
 from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.lifecycle.observe import Observed
 from trireme.lifecycle.pod import Pod
-from trireme.lifecycle.policies import budget, deadline, nodes, suspend
+from trireme.lifecycle.policies import budget, deadline, nodes, shrink, suspend
 from trireme.lifecycle.policies.cleanup import leftovers
 from trireme.lifecycle.policies.failure import RANK_FAILED, Verdict, judge
 from trireme.lifecycle.policies.restart import Action, action
@@ -71,7 +71,9 @@ def _alive(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> 
         if succeeded(observed, plan, now):
             return _finish(plan, observed, _started(status, now), now, conditions.SUCCEEDED, "AllRanksDone", "")
         elastic = plan.job.spec.elastic is not None
-        verdict = judge(observed, status, plan.job.spec.restart.scope, now, elastic=elastic)
+        verdict = judge(
+            shrink.without_leavers(observed, status), status, plan.job.spec.restart.scope, now, elastic=elastic
+        )
         if verdict is not None:
             return _failing(plan, observed, status, verdict, now)
     if plan.job.spec.suspend:
@@ -213,7 +215,7 @@ def _finish(
 def _seen(plan: Plan, observed: Observed, status: JobStatus) -> JobStatus:
     """What is counted, whatever the phase."""
     workers = _counts(plan, observed, names.ROLE_WORKER)
-    return status.model_copy(
+    return shrink.remembered(plan, observed, status).model_copy(
         update={
             "workers": workers,
             "servers": _counts(plan, observed, names.ROLE_SERVER) if names.ROLE_SERVER in plan.roles else None,
