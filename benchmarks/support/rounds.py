@@ -168,7 +168,7 @@ async def clear(api: Api, namespaces: Sequence[str]) -> None:
     for namespace in namespaces:
         for path in (f"{JOBS}/namespaces/{namespace}/trainingjobs", f"/api/v1/namespaces/{namespace}/pods"):
             await api.send("DELETE", path, {"gracePeriodSeconds": 0})
-            while (await api.send("GET", f"{path}?limit=1"))["items"]:
+            while (await api.send("GET", f"{path}?limit=1"))["items"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
     await asyncio.sleep(1.0)  # whoever watches them
 

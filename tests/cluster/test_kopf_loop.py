@@ -35,9 +35,7 @@ def silent() -> Iterator[int]:
 
 @pytest.mark.parametrize("closings", [0, 1, 2], ids=["open", "being-closed", "closed-twice"])
 def test_no_connection_is_left_to_a_silent_peer(silent: int, closings: int) -> None:
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    loop = Loop()
+    loop, trusting = Loop(), _trusting()
 
     async def connect() -> socket.socket:
         transport, _ = await loop.create_connection(asyncio.Protocol, "127.0.0.1", silent, ssl=trusting)
@@ -51,3 +49,33 @@ def test_no_connection_is_left_to_a_silent_peer(silent: int, closings: int) -> N
         assert connection.fileno() >= 0
         runner.run(loop.hang_up())
         assert connection.fileno() == -1
+
+
+def test_no_connection_is_left_whose_making_was_cut_off_at_its_end(silent: int) -> None:
+    loop = Loop()
+    makings: list[asyncio.Task[object]] = []
+
+    class CutOff(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            makings[0].cancel()
+
+    async def make() -> socket.socket:
+        own = socket.create_connection(("127.0.0.1", silent))
+        own.setblocking(False)
+        trusting = _trusting()
+        makings.append(loop.create_task(loop.create_connection(CutOff, sock=own, ssl=trusting, server_hostname="a")))
+        await asyncio.wait(makings)
+        assert makings[0].cancelled()
+        return own
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        connection = runner.run(make())
+        assert connection.fileno() >= 0
+        runner.run(loop.hang_up())
+        assert connection.fileno() == -1
+
+
+def _trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import kopf
+from kopf._cogs.structs.credentials import Vault  # kopf.operator takes one, and nothing public makes one
 
 from trireme.cluster import backoff, kubeconfig
 from trireme.cluster.client import Client
@@ -100,12 +101,13 @@ async def _watch_jobs(heard: Heard, settings: Settings) -> None:
     ours = asyncio.get_running_loop()
     its = Loop()
     stop = asyncio.Event()
+    vault = Vault()
     registry = _registry(lambda kind, job: ours.call_soon_threadsafe(heard, kind, job), settings)
 
     def watch() -> None:
         with asyncio.Runner(loop_factory=lambda: its) as runner:
-            runner.run(_kopf(registry, settings, stop))
-            runner.run(its.hang_up())
+            runner.run(_kopf(registry, settings, vault, stop))
+            runner.run(_tidy(its, vault))
 
     thread = asyncio.create_task(asyncio.to_thread(watch))
     try:
@@ -116,7 +118,15 @@ async def _watch_jobs(heard: Heard, settings: Settings) -> None:
         await asyncio.wait([thread])
 
 
-async def _kopf(registry: kopf.OperatorRegistry, settings: Settings, stop: asyncio.Event) -> None:
+async def _tidy(its: Loop, vault: Vault) -> None:
+    """What kopf leaves behind when it is cancelled twice: tasks, sessions in its vault, connections. In this order: a
+    task would make another session, a session another connection."""
+    await its.end_tasks()
+    await vault.close()
+    await its.hang_up()
+
+
+async def _kopf(registry: kopf.OperatorRegistry, settings: Settings, vault: Vault, stop: asyncio.Event) -> None:
     """Cancelled rather than stopped: kopf would give handlers five seconds more, and ours have nothing to finish."""
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns that signals are not its own
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it praises every handled event
@@ -124,7 +134,7 @@ async def _kopf(registry: kopf.OperatorRegistry, settings: Settings, stop: async
     if settings.probe_port is not None:
         where["liveness_endpoint"] = f"http://0.0.0.0:{settings.probe_port}/healthz"
     stopping = asyncio.create_task(stop.wait())
-    operator = asyncio.create_task(kopf.operator(registry=registry, settings=_kopf_settings(), **where))
+    operator = asyncio.create_task(kopf.operator(registry=registry, settings=_kopf_settings(), vault=vault, **where))
     await asyncio.wait((operator, stopping), return_when=asyncio.FIRST_COMPLETED)
     asked = stop.is_set()
     operator.cancel()

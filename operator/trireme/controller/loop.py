@@ -9,48 +9,42 @@ import weakref
 from asyncio.trsock import TransportSocket
 from typing import Any
 
-BEGINNING_SECONDS = 1.0
-"""For connections that are being made when all ends."""
 TURNS = 100
 """Of the loop, at most, for sockets to be closed; each takes two or three."""
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Knows the connections that it opened."""
+    """Knows the connections that it opened, and those that it has begun to open."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._opened: list[tuple[weakref.ref[asyncio.Transport], TransportSocket]] = []
-        self._beginning: set[asyncio.Task[Any]] = set()
+        self._opened_sockets: list[socket.socket | TransportSocket] = []
+        self._opened_transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
 
     async def create_connection(self, *arguments: Any, **options: Any) -> tuple[asyncio.Transport, Any]:
-        """Goes on to its end when the caller is cancelled: asyncio forgets a connection that is cut off in between."""
-        task = self.create_task(super().create_connection(*arguments, **options))
-        self._beginning.add(task)
-        task.add_done_callback(self._begun)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(_abandon)
-            raise
+        if "sock" in options:  # aiohttp's way; asyncio forgets a connection whose making is cut off in between
+            self._know(options["sock"])
+        transport, protocol = await super().create_connection(*arguments, **options)
+        self._know(transport.get_extra_info("socket"))
+        self._opened_transports.add(transport)
+        return transport, protocol
 
-    async def hang_up(self) -> None:
-        """Ends every other task, then every connection, also those being closed: TLS would wait for the peer's farewell.
-
-        In this order: a task that lost its connection would begin another. A TLS transport that was closed twice cannot be aborted any more, and one that nobody reads from does not notice
-        that its socket has ended: so both are told.
-        """
-        others = asyncio.all_tasks() - {asyncio.current_task()} - self._beginning
+    async def end_tasks(self) -> None:
+        """Cancels all but the caller."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
         for other in others:
             other.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        if self._beginning:
-            _, late = await asyncio.wait(self._beginning, timeout=BEGINNING_SECONDS)
-            for task in late:
-                task.cancel()
-        for transport, its in self._open():
-            if (found := transport()) is not None:
-                found.abort()
+
+    async def hang_up(self) -> None:
+        """Ends every connection now, also those that are being closed: TLS would wait for the peer's farewell.
+
+        A TLS transport that was closed twice cannot be aborted any more, and one that nobody reads from does not notice
+        that its socket has ended: so both are told.
+        """
+        for transport in tuple(self._opened_transports):
+            transport.abort()
+        for its in self._open():
             with contextlib.suppress(OSError):  # the peer was faster
                 its.shutdown(socket.SHUT_RDWR)
         for _ in range(TURNS):
@@ -58,17 +52,8 @@ class Loop(asyncio.SelectorEventLoop):
             if not self._open():
                 break
 
-    def _begun(self, task: asyncio.Task[Any]) -> None:
-        self._beginning.discard(task)
-        if not task.cancelled() and task.exception() is None:
-            transport = task.result()[0]
-            self._opened = [*self._open(), (weakref.ref(transport), transport.get_extra_info("socket"))]
+    def _know(self, its: socket.socket | TransportSocket) -> None:
+        self._opened_sockets = [*self._open(), its]
 
-    def _open(self) -> list[tuple[weakref.ref[asyncio.Transport], TransportSocket]]:
-        return [each for each in self._opened if each[1].fileno() >= 0]
-
-
-def _abandon(task: asyncio.Task[Any]) -> None:
-    """Nobody waits for this connection any more."""
-    if not task.cancelled() and task.exception() is None:
-        task.result()[0].abort()
+    def _open(self) -> list[socket.socket | TransportSocket]:
+        return [each for each in self._opened_sockets if each.fileno() >= 0]
