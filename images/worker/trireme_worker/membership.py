@@ -57,13 +57,13 @@ class Terms:
     of earlier generations, and where no member is left, every one of these cost an attempt."""
     hang_seconds: float = 0.0
     """0: no time without a step is too long."""
-    start_seconds: float = 0.0
-    """For the first report; 0: as long as hangwatch.py gives."""
     silence_seconds: float = wire.SILENCE_SECONDS
     settle_seconds: float = verdict.SETTLE_SECONDS
     quiet_seconds: float = verdict.QUIET_SECONDS
     limits: Limits | None = None
     """None: the job is not elastic."""
+    start_seconds: float = 0.0
+    """For the first report; 0: as long as hangwatch.py gives."""
 
     @property
     def most(self) -> int:
