@@ -93,6 +93,7 @@ class Reconciler:
             parsed.plan,
             pods,
             report=self.poller.report(key),
+            status=status,
             silent=self.poller.silent(key),
             refused=memory.refused,
             unavailable=parsed.unavailable,

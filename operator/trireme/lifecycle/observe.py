@@ -11,6 +11,7 @@ from trireme.contract.wire import JobReport
 from trireme.lifecycle.pod import Pod, PodPhase
 from trireme.lifecycle.silence import mark
 from trireme.plan.plan import Plan, PodPlan, Unavailable
+from trireme.spec.status import JobStatus
 
 STARTING_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Waiting reasons of a pod with which nothing is wrong."""
@@ -82,13 +83,14 @@ def observe(
     pods: Iterable[Pod],
     *,
     report: JobReport | None = None,
+    status: JobStatus | None = None,
     silent: bool = False,
     refused: str = "",
     unavailable: Unavailable | None = None,
     nodes: Mapping[str, NodeState] | None = None,
 ) -> Observed:
-    """`pods` are all that carry the job's label, in any order."""
-    by_name = {pod.name: pod for pod in mark(pods, report, plan.job.spec.restart.node_lost_seconds)}
+    """`pods` are all that carry the job's label, in any order; `status` is what was said before."""
+    by_name = {pod.name: pod for pod in mark(pods, report, status, plan.job.spec.restart.node_lost_seconds)}
     buckets: dict[str, list[Pod]] = {}
     absent = []
     stale = []

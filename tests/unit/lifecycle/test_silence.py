@@ -28,7 +28,9 @@ def gave_up(reason: str = "CoordinatorLost", code: int = exits.COORDINATOR_LOST)
 
 
 def marked(*pods: Pod, said: JobReport | None = None) -> list[str]:
-    return [pod.name for pod in mark(pods, said, 30.0) if (pod.reason, pod.message) == (exits.POD_SILENT, GIVEN_UP)]
+    return [
+        pod.name for pod in mark(pods, said, None, 30.0) if (pod.reason, pod.message) == (exits.POD_SILENT, GIVEN_UP)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -54,10 +56,15 @@ def test_a_frozen_pod_is_counted_once_and_replaced() -> None:
     begun = SCENE.step(status, *PODS, at=200, report=said)
     assert (begun.status.restarts, begun.delete, begun.ahead) == (1, (), True)
     assert begun.status.message == f"Restarting 1/3: worker-1: PodSilent: {GIVEN_UP}"
-    then = SCENE.step(begun.status, *PODS, at=201, report=said)
-    assert ([each.name for each in then.delete], then.status.restarts) == (["digits-worker-1"], 1)
+    assert begun.poll_coordinator == PODS[0].ip
+    for heard in (said, None):  # another operator has not asked the coordinator yet
+        then = SCENE.step(begun.status, *PODS, at=201, report=heard)
+        assert ([each.name for each in then.delete], then.status.restarts) == (["digits-worker-1"], 1)
     going = [PODS[0], replace(PODS[1], deleting=True)]
-    assert SCENE.step(then.status, *going, at=202, report=said).status.restarts == 1
+    waiting = SCENE.step(then.status, *going, at=202, report=said).status
+    successor = SCENE.running(1, uid="pod-1-again", attempt=1)
+    back = SCENE.step(waiting, PODS[0], successor, at=210, report=said).status
+    assert (waiting.phase, back.phase, back.restarts) == ("Restarting", "Running", 1)
 
 
 def test_a_frozen_worker_0_is_replaced_with_those_that_gave_it_up() -> None:
