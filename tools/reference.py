@@ -42,8 +42,9 @@ say the field in the container's or the pod's |
 | `{names.SHARED_MEMORY_MOUNT}` of the trainer | in memory, as large as the pod's memory limit, and part of it | \
 mount a volume there; `hostIPC: true` keeps the node's |
 | ServiceAccount token | none | `automountServiceAccountToken: true` |
-| eviction of a running pod (drain, autoscaler) | waits for the job: a PodDisruptionBudget allows none, and the \
-annotation `{names.ANNOTATION_SAFE_TO_EVICT}` is `"false"` | say `"true"` there: no budget either |
+| eviction of a running pod (drain, autoscaler) | waits for the job: a PodDisruptionBudget allows none (of an \
+elastic job, none below `minReplicas`), and the annotation \
+`{names.ANNOTATION_SAFE_TO_EVICT}` is `"false"` | say `"true"` there: no budget either |
 | connections into the pods | from pods of the job, and from the operator to port {names.COORDINATOR_PORT} | \
 a NetworkPolicy of yours lets more in; `spec.network.policy: None` lets everybody in |
 | connections out of the pods | all | a NetworkPolicy of yours |

@@ -13,7 +13,7 @@ RULES = [
     {"apiGroups": ["trireme.dev"], "resources": ["trainingjobs"], "verbs": ["get", "list", "watch", "delete"]},
     {"apiGroups": ["trireme.dev"], "resources": ["trainingjobs/status"], "verbs": ["patch"]},
     {"apiGroups": ["trireme.dev"], "resources": ["trainingjobs/finalizers"], "verbs": ["update"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "delete"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "patch", "delete"]},
     {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "get"]},
     {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["create"]},
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["create", "get"]},

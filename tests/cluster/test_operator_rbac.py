@@ -88,7 +88,7 @@ async def test_what_is_shipped_is_enough(operator: Operator, client: Client, nam
     with ear("forbidden") as forbidden:
         async with operator.running():
             made = job()
-            made["spec"] |= {"restart": {"limit": 0}, "cleanup": {"ttlSecondsAfterFinished": 1}}
+            made["spec"] |= {"restart": {"limit": 0}, "cleanup": {"pods": "None", "ttlSecondsAfterFinished": 15}}
             await client.create(TRAINING_JOBS, namespace, made)
             found = await pods(client, namespace, 2)
             await run_all(client, namespace, found)

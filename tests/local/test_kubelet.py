@@ -426,6 +426,14 @@ async def test_the_deadline_of_a_pod(pocket: Pocket) -> None:
     assert (result["status"]["phase"], result["status"]["reason"]) == ("Failed", "DeadlineExceeded")
 
 
+async def test_the_deadline_of_a_pod_may_come_while_it_runs(pocket: Pocket) -> None:
+    await pocket.create(pod("sleep 1000", name="late"))
+    await pocket.until("late", running)
+    await pocket.client.patch(PODS, "default", "late", {"spec": {"activeDeadlineSeconds": 1}})
+    result = await pocket.until("late", lambda each: each["status"]["phase"] == "Failed")
+    assert result["status"]["reason"] == "DeadlineExceeded"
+
+
 async def test_gpus_are_pretend_but_counted(pocket: Pocket) -> None:
     def wanting(name: str, gpus: int, script: str) -> Object:
         return pod(script, name=name, container={"resources": {"limits": {GPU: gpus}}})

@@ -1,4 +1,4 @@
-"""The elastic examples while they grow: operator, agents and frameworks together."""
+"""The elastic examples while they grow and shrink: operator, agents and frameworks together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import yaml
 from support.operating import until
 from trireme.cluster.client import Client
-from trireme.cluster.resources import TRAINING_JOBS
+from trireme.cluster.resources import PODS, TRAINING_JOBS
 from trireme.pocket.cluster import PocketCluster
 
 EXAMPLES = Path(__file__).parents[2] / "manifests/examples"
@@ -30,22 +30,57 @@ async def scale(client: Client, name: str, replicas: int) -> None:
     await client.patch(TRAINING_JOBS, "default", name, {"spec": {"replicas": replicas}}, subresource="scale")
 
 
-@pytest.mark.parametrize("example", ["digits-elastic-horovod", "digits-elastic-torch", "digits-elastic-ps"])
-async def test_an_example_takes_in_a_third_pod_while_it_trains(example: str, tmp_path: Path) -> None:
-    job = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8"))
+def training(example: str, **worker: Any) -> Object:
+    """The example, for long enough that something happens to it."""
+    job: Object = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8"))
     trainer = job["spec"]["worker"]["template"]["spec"]["containers"][0]
     trainer["command"] = [*trainer["command"][:3], "--epochs", "40"]
+    job["spec"]["worker"] |= worker
+    return job
+
+
+def check(done: Object) -> None:
+    """It has learned, and nothing was counted."""
+    counted = {key: done.get(key, 0) for key in ("phase", "attempt", "restarts", "disruptions")}
+    told = [done["message"], *done.get("failure", {}).get("logTail", ())]
+    assert counted == {"phase": "Succeeded", "attempt": 0, "restarts": 0, "disruptions": 0}, "\n".join(told)
+    assert done["progress"]["metrics"]["accuracy"] >= 0.95
+
+
+@pytest.mark.parametrize("example", ["digits-elastic-horovod", "digits-elastic-torch", "digits-elastic-ps"])
+async def test_an_example_takes_in_a_third_pod_while_it_trains(example: str, tmp_path: Path) -> None:
     async with (
         asyncio.timeout(SECONDS),
         PocketCluster(tmp_path / "cluster") as cluster,
         cluster.client() as client,
     ):
-        await client.create(TRAINING_JOBS, "default", job)
+        await client.create(TRAINING_JOBS, "default", training(example))
         await status(client, example, lambda said: said.get("progress", {}).get("step", 0) > 0)
         await scale(client, example, 3)
         await status(client, example, lambda said: said["workersReady"] == "3/3")
-        done = await status(client, example, lambda said: "completionTime" in said)
-    counted = {key: done.get(key, 0) for key in ("phase", "attempt", "restarts", "disruptions")}
-    told = [done["message"], *done.get("failure", {}).get("logTail", ())]
-    assert counted == {"phase": "Succeeded", "attempt": 0, "restarts": 0, "disruptions": 0}, "\n".join(told)
-    assert done["progress"]["metrics"]["accuracy"] >= 0.95
+        check(await status(client, example, lambda said: "completionTime" in said))
+
+
+@pytest.mark.parametrize("example", ["digits-elastic-torch", "digits-elastic-ps"])
+async def test_an_example_goes_on_when_it_is_scaled_down_and_up_again_at_once(example: str, tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(SECONDS),
+        PocketCluster(tmp_path / "cluster") as cluster,
+        cluster.client() as client,
+    ):
+        await client.create(TRAINING_JOBS, "default", training(example, replicas=3))
+        await status(client, example, lambda said: said.get("progress", {}).get("step", 0) > 0)
+        leaver = await uid(client, example)
+        await scale(client, example, 2)
+        await status(client, example, lambda said: "shrunkTo" in said)
+        await scale(client, example, 3)
+        await status(client, example, lambda said: said["workersReady"] == "3/3" and "shrunkTo" not in said)
+        assert await uid(client, example) != leaver
+        await scale(client, example, 2)
+        await status(client, example, lambda said: said["workersReady"] == "2/2")
+        check(await status(client, example, lambda said: "completionTime" in said))
+
+
+async def uid(client: Client, name: str) -> str:
+    """Of the third worker."""
+    return str((await client.get(PODS, "default", f"{name}-worker-2"))["metadata"]["uid"])

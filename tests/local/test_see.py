@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trireme.cluster.resources import TRAINING_JOBS
+from trireme.cluster.resources import PODS, TRAINING_JOBS
 from trireme.contract import names
 from trireme.pocket.cluster import PocketCluster
 
@@ -66,3 +66,21 @@ async def test_logs_are_followed_from_before_the_start_to_the_end(tmp_path: Path
         assert all(re.match(r"\[[01]\] |worker-[01] \[agent\] ", line) for line in out)
     assert [line for line in followed[2] if line.startswith(f"trireme: {end}")]
     assert one[1] == ["[1] step 3", "[1] step 4"]
+
+
+async def test_logs_of_a_failed_job_end_though_its_pods_are_kept(tmp_path: Path) -> None:
+    """Worker 1 waits for a successor of worker 0, which hosted the coordinator: nobody is left to tell it."""
+    made = job(3)
+    made["spec"] |= {"restart": {"limit": 0}, "cleanup": {"pods": "None"}}
+    (container,) = made["spec"]["worker"]["template"]["spec"]["containers"]
+    container["command"][2] = container["command"][2].replace('["RANK"]) == 1', '["RANK"]) == 0')
+    async with PocketCluster(tmp_path / "cluster") as cluster, cluster.client() as client:
+        await client.create(TRAINING_JOBS, "default", made)
+        code, out, said = await trireme(cluster.kubeconfig_path, "logs", "-f", "talk")
+        pods = {pod["metadata"]["name"]: pod["status"] for pod in (await client.list(PODS, "default"))[0]}
+    assert (code, [line for line in out if line == "[1] step 4"]) == (0, ["[1] step 4"])
+    assert [line for line in said if line.startswith("trireme: Failed: worker-0, rank 0: exit code 3")]
+    assert {name: (each["phase"], each.get("reason")) for name, each in pods.items()} == {
+        "talk-worker-0": ("Failed", None),
+        "talk-worker-1": ("Failed", "DeadlineExceeded"),
+    }

@@ -44,7 +44,7 @@ class Scene:
     def step(self, status: JobStatus, *pods: Pod, at: float = 0, **seen: Any) -> Decision:
         """One look at the job, with the plan that belongs to the status, as reconcile makes it."""
         planned = plan(self.job, attempt=status.attempt, agent="abc", suspensions=status.suspensions)
-        return decide(planned, observe(planned, pods, **seen), status, after(at))
+        return decide(planned, observe(planned, pods, status=status, **seen), status, after(at))
 
     def started(self) -> JobStatus:
         """The status of a job whose pods all run."""

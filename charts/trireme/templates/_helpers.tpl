@@ -111,7 +111,7 @@ seccompProfile:
   verbs: [update]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [create, get, list, watch, delete]
+  verbs: [create, get, list, watch, patch, delete]
 - apiGroups: [""]
   resources: [services]
   verbs: [create, get]

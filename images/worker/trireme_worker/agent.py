@@ -146,7 +146,7 @@ class Agent:
         env = self._env
         return Terms(
             env.replicas, env.join_seconds, env.servers, self._restarts, self._independent, env.attempt,
-            env.hang_seconds, self._patience.silence_seconds,
+            hang_seconds=env.hang_seconds, silence_seconds=self._patience.silence_seconds,
             limits=Limits(env.min_replicas, env.max_replicas, grow_seconds=self._patience.grow_seconds)
             if env.max_replicas
             else None,

@@ -11,12 +11,7 @@ what it decides is read from `joined`, `orders` and `report`, and has changed wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from itertools import filterfalse, islice
-
 from trireme.contract import exits, names, wire
-from trireme.contract.ranks import places
 from trireme.contract.wire import (
     Beat,
     Failure,
@@ -24,17 +19,16 @@ from trireme.contract.wire import (
     JobReport,
     Join,
     Joined,
-    Member,
     Order,
     Orders,
     Phase,
-    Stand,
     State,
 )
 
-from trireme_worker import hang, membership, verdict
-from trireme_worker.hang import Culprit, Inquiry
-from trireme_worker.membership import Gathering, Seat, Terms, Who
+from trireme_worker import membership, verdict
+from trireme_worker.growth import Growth
+from trireme_worker.hangwatch import HangWatch
+from trireme_worker.membership import Seat, Terms, Who
 from trireme_worker.pace import Pace
 
 NEXT_GENERATION = "the next generation"
@@ -62,16 +56,9 @@ class Coordinator:
         """Of the present generation, until their root is known."""
         self._reported = 0.0
         """When the first of them came."""
-        self._newcomers: dict[Who, Seat] = {}
-        """Of an elastic job: they wait for the next generation."""
-        self._wanted, self._settle = terms.replicas, terms.limits.first_settle_seconds if terms.limits else 0.0
-        self._news_at = now
-        """When somebody new joined last."""
-        self._formed_at = now
-        self._asked_at: float | None = None
-        """When the first member said that its processes had lost a peer, though no failure is known."""
-        self._inquiry: Inquiry | None = None
+        self._growth = Growth(terms, now)
         self._pace = Pace()
+        self._hangs = HangWatch(terms, self._pace)
         self.phase = Phase.FORMING
         self.generation: Generation | None = None
         self.failure: Failure | None = None
@@ -95,11 +82,11 @@ class Coordinator:
     def joined(self, join: Join) -> Joined:
         """What a joining member hears."""
         if join.incarnation in self._retired:
-            return Joined(failure=_brief(self._retired[join.incarnation]))
+            return Joined(failure=verdict.brief(self._retired[join.incarnation]))
         if self.phase is Phase.FORMING:
             return Joined(missing=self._missing_names())
         if self.phase is Phase.FAILED:
-            return Joined(None, self._missing_names(), _brief(self.failure))
+            return Joined(None, self._missing_names(), verdict.brief(self.failure))
         if self._waits(join):
             return Joined(missing=(NEXT_GENERATION,))
         return Joined(self.generation, done=self._seats[join.role, join.index].done)
@@ -129,20 +116,18 @@ class Coordinator:
             return Orders(Order.FINISH)
         failure = self._retired.get(beat.incarnation, self.failure if self.phase is Phase.FAILED else None)
         if failure is not None:
-            return Orders(Order.STOP, _brief(failure))
+            return Orders(Order.STOP, verdict.brief(failure))
         self._of_this_generation(beat)
         if self.phase is Phase.FORMING:
-            return Orders(Order.REJOIN, _brief(self.failure))
-        if self._inquiry is not None and (beat.role, beat.index) in self._inquiry.awaited:
-            return Orders(Order.DUMP)
-        return Orders(Order.CONTINUE)
+            return Orders(Order.REJOIN, verdict.brief(self.failure))
+        return Orders(Order.DUMP if self._hangs.asks((beat.role, beat.index)) else Order.CONTINUE)
 
     def tick(self, now: float) -> None:
         """What happens by time alone: members fall silent, a verdict settles, no step comes, the joining ends."""
         if self.phase is Phase.FORMING:
             for who in self._silent(now, self._terms.silence_seconds):
                 del self._seats[who]
-            if membership.enough(self._terms, self._gathering(now)):
+            if membership.enough(self._terms, self._growth.gathering(self._seats, self._former, now)):
                 self._form_next(now)
             elif now >= self._deadline:
                 self._never_formed(now)
@@ -150,7 +135,8 @@ class Coordinator:
             self._find_lost(now)
             self._judge(now)
             self._find_hung(now)
-            self._make_room(now)
+            if self.phase is Phase.RUNNING and not self._failures:
+                self._make_room(now)
 
     def deserted(self, now: float, but: Who) -> bool:
         """Whether every member except `but` has had its last orders or has fallen silent: the coordinator may go."""
@@ -171,72 +157,44 @@ class Coordinator:
             steps_per_second=self._pace.steps_per_second(),
             failure=self.failure,
             stragglers=self._pace.stragglers(now),
+            silent=self._silenced(now),
         )
 
     def _join_forming(self, who: Who, join: Join, now: float) -> None:
         self._number = max(self._number, join.generation)
-        if who not in self._seats or not self._seats[who].holds(join.incarnation):
-            self._news_at = now
+        self._growth.joins(who, join, self._seats, now)
         self._seats[who] = Seat(join, now, done=join.done, place=join.place)
         running = max(seat.join.generation for seat in self._seats.values())
-        if running and self._terms.limits and self._terms.independent:
-            self._settle = self._terms.limits.settle_seconds
+        if running:
+            self._growth.resumes()
         if self._terms.independent and running and not self._terms.limits:
             self._resume(running, now)
-        elif membership.enough(self._terms, self._gathering(now)):
+        elif membership.enough(self._terms, self._growth.gathering(self._seats, self._former, now)):
             self._form_next(now)
 
-    def _gathering(self, now: float) -> Gathering:
-        limit = now - self._terms.silence_seconds
-        awaited = any(who not in self._seats and not s.left and s.heard >= limit for who, s in self._former.items())
-        return Gathering(self._seats, awaited, now - self._news_at, self._wanted, self._settle)
-
     def _form_next(self, now: float) -> None:
-        """Whoever comes when ranks are done already would wait for them in vain."""
-        if any(seat.done for seat in self._seats.values()):
-            self._newcomers |= {who: seat for who, seat in self._seats.items() if not seat.join.generation}
-            self._seats = {who: seat for who, seat in self._seats.items() if seat.join.generation}
+        self._seats = self._growth.admits(self._seats)
         resumed = self._terms.independent and any(seat.join.generation for seat in self._seats.values())
         self._number += not resumed
         self._form(now)
 
     def _waits(self, join: Join) -> bool:
-        waiting = self._newcomers.get((join.role, join.index))
-        return self.phase is Phase.RUNNING and waiting is not None and waiting.holds(join.incarnation)
-
-    def _come(self, who: Who, join: Join, now: float) -> None:
-        """A newcomer to an elastic job that runs."""
-        if who not in self._newcomers or not self._newcomers[who].holds(join.incarnation):
-            self._news_at = now
-        self._newcomers[who] = Seat(join, now)
+        return self.phase is Phase.RUNNING and self._growth.waits(join)
 
     def _make_room(self, now: float) -> None:
-        """Ends the generation without a failure: for newcomers, or because its processes have lost each other."""
-        limits = self._terms.limits
-        if self.phase is not Phase.RUNNING or self._failures or limits is None or self._terms.independent:
-            return
-        for who in [who for who, seat in self._newcomers.items() if seat.heard < now - self._terms.silence_seconds]:
-            del self._newcomers[who]
-        if self._asked_at is not None and now >= self._asked_at + self._terms.settle_seconds:
-            self._dissolve(now)
-        grown = now >= self._formed_at + limits.grow_seconds and now >= self._news_at + limits.settle_seconds
-        ready = not (self._inquiry or any(seat.rigid or seat.done for seat in self._seats.values()))
-        if self.phase is Phase.RUNNING and self._newcomers and grown and ready:
-            self._dissolve(now)
-
-    def _dissolve(self, now: float) -> None:
         """The membership changes and nobody has failed."""
-        self.failure = None
-        self._disband(now, wanted=0, settle=0.0)
+        if self._growth.due(self._seats.values(), now, busy=self._hangs.asking):
+            self.failure = None
+            self._disband(now, wanted=0, settle=0.0)
 
     def _join_running(self, who: Who, join: Join, now: float) -> None:
         if who not in self._seats:
             if self._terms.independent:
-                self._seats[who] = Seat(join, now, place=join.place)
+                self._seats[who] = Seat(join, now, place=join.place, seated=now)
                 self._seat_ranks()
                 self.revision += 1
             else:
-                self._come(who, join, now)
+                self._growth.come(who, join, now)
             return
         seat = self._seats[who]
         same = seat.join.incarnation == join.incarnation
@@ -256,10 +214,8 @@ class Coordinator:
         worker = next((seat.join for seat in self._seats.values() if seat.join.slots), None)
         if worker is None:
             return
-        for role, index in membership.everybody(self._terms):
-            slots = worker.slots if role == names.ROLE_WORKER else 0
-            unknown = replace(worker, role=role, index=index, slots=slots, incarnation="", address="", hostname="")
-            self._seats.setdefault((role, index), Seat(unknown, now, gone=True))
+        for who, unknown in membership.unknown(self._terms, worker):
+            self._seats.setdefault(who, Seat(unknown, now, gone=True))
         self._number = number
         self._form(now)
         new = [who for who, seat in self._seats.items() if not seat.gone and seat.join.generation < number]
@@ -268,11 +224,12 @@ class Coordinator:
     def _form(self, now: float) -> None:
         self._seat_ranks()
         self._former.clear()
-        self._formed_at, self._asked_at = now, None
+        self._growth.formed(now)
         self._pace.restart()
+        self._hangs.done(now)
         self.phase, self.failure = Phase.RUNNING, None
         for seat in self._seats.values():
-            seat.heard = now
+            seat.heard = seat.seated = now
         self.revision += 1
 
     def _seat_ranks(self) -> None:
@@ -280,21 +237,15 @@ class Coordinator:
             joins = membership.in_places(self._seats.values())
         else:
             joins = membership.in_order(self._terms, (seat.join for seat in self._seats.values()))
-        members = tuple(Member(j.role, j.index, j.slots, j.address, j.hostname) for j in joins)
-        self.generation = Generation(self._number, members, joins[0].address, joins[0].store_port)
-        placed = zip(members, places([member.slots for member in members]), strict=True)
-        self._holders = {
-            place.rank: (member.role, member.index)
-            for member, mine in placed
-            for place in mine
-            if member.index != membership.NOBODY
-        }
+        self.generation = membership.generation(self._number, joins)
+        self._holders = membership.holders(self.generation)
 
     def _succeed(self, who: Who, join: Join, now: float) -> None:
         """An independent member's successor takes its place and its ranks; what was done stays done."""
         if join.slots != self._seats[who].join.slots:
             raise self._stranger(join)
-        self._seats[who] = Seat(join, now, done=self._seats[who].done, place=self._seats[who].place)
+        former = self._seats[who]
+        self._seats[who] = Seat(join, now, done=former.done, place=former.place, seated=now)
         self._seat_ranks()
         if not any(seat.gone for seat in self._seats.values()):
             self.failure = None
@@ -321,29 +272,23 @@ class Coordinator:
         seat.heard = now
         seat.left |= beat.state is State.LEFT
         seat.rigid = beat.rigid
-        if beat.asks and self._asked_at is None:
-            self._asked_at = now
+        if beat.asks:
+            self._growth.asks(now)
         for rank, progress in beat.progress.items():
             if self._holders.get(rank) == who:
                 self._pace.add(rank, progress, now)
         if beat.state is State.DONE and not seat.done:
             seat.done = True
             self._pace.done(self._ranks_of(who))
-        if self._inquiry is not None:
-            self._inquiry.answer(who, beat.stands)
+            self._hangs.done(now)
+        self._hangs.answer(who, beat.stands)
         if self.phase is not Phase.RUNNING:
             return
         if beat.failure is not None and beat.failure != seat.failure:
             self._failed(who, beat.failure, now)
-        elif not self._failures and self._all_done():
+        elif not self._failures and membership.all_done(self._terms, self._seats):
             self.phase = Phase.DONE
             self.revision += 1
-
-    def _all_done(self) -> bool:
-        """An elastic job does not wait for workers that are lost."""
-        workers = [seat for (role, _), seat in self._seats.items() if role == names.ROLE_WORKER]
-        here = [seat for seat in workers if not (seat.gone and self._terms.limits)]
-        return bool(here) and all(seat.done for seat in here)
 
     def _failed(self, who: Who, failure: Failure, now: float) -> None:
         self._seats[who].failure = failure
@@ -359,6 +304,11 @@ class Coordinator:
 
     def _lost(self, who: Who, reason: str, message: str, now: float) -> None:
         self._failed(who, Failure(*who, exits.COORDINATOR_LOST, reason, message, at=now), now)
+
+    def _silenced(self, now: float) -> dict[str, float]:
+        """The last ones: whatever becomes of their pods, they are not heard any more."""
+        silent = [(each, why.at) for each, why in self._retired.items() if why.reason == exits.POD_SILENT]
+        return {each: float(int(now - at)) for each, at in silent[-wire.MISSING_MAX :]}
 
     def _find_lost(self, now: float) -> None:
         """Silence alone must last; while connections break, a few beats that did not come are enough."""
@@ -379,7 +329,8 @@ class Coordinator:
             self._end(verdict.root(self._failures), now)
 
     def _end(self, cause: Failure, now: float) -> None:
-        self._failures, self._inquiry, self.failure = [], None, cause
+        self._failures, self.failure = [], cause
+        self._hangs.stop()
         self.revision += 1
         if not self._terms.restarts:
             self.phase = Phase.FAILED
@@ -396,8 +347,8 @@ class Coordinator:
         self._former = {who: seat for who, seat in self._seats.items() if not seat.gone}
         for seat in self._former.values():
             seat.heard = now
-        self._seats, self._newcomers, self._inquiry = self._newcomers, {}, None
-        self._wanted, self._settle, self._news_at = wanted, settle, now
+        self._seats = self._growth.ended(now, wanted, settle)
+        self._hangs.stop()
         self.phase, self._deadline = Phase.FORMING, now + self._terms.join_seconds
         self.revision += 1
 
@@ -408,42 +359,14 @@ class Coordinator:
         self._pace.forget(self._ranks_of(who))
 
     def _find_hung(self, now: float) -> None:
-        seconds, each = self._terms.hang_seconds, self._terms.independent
-        if self.phase is not Phase.RUNNING or self._failures or not seconds:
+        if self.phase is not Phase.RUNNING or self._failures:
             return
-        training = [rank for rank, who in self._holders.items() if not (self._seats[who].done or self._seats[who].gone)]
-        if self._inquiry is not None and self._inquiry.closed(now):
-            awaited, stands = self._inquiry.awaited, self._inquiry.stands
-            running = [rank for rank in training if rank in stands or self._holders[rank] in awaited]
-            self._pace.done(set(training) - set(running))
-            training = running
-        overdue = self._pace.overdue(now, seconds, each=each)
-        if not overdue:
-            self._inquiry = None
-        elif self._inquiry is None:
-            self._inquiry = Inquiry(now, {self._holders[rank] for rank in training})
-            self.revision += 1
-        elif self._inquiry.closed(now):
-            stands = self._inquiry.stands
-            found = hang.culprit(overdue if each else training, stands, self._pace.step, seconds)
-            if each and self._awaits_a_newcomer(found.rank, stands):
-                self._inquiry = None
-                self._pace.excuse(now)
-            else:
-                self._hung(found, now)
-
-    def _awaits_a_newcomer(self, rank: int, stands: Mapping[int, Stand]) -> bool:
-        """Whether it waits while another rank has not begun: a successor that starts, or is still to come."""
-        others = [other for other, who in self._holders.items() if other != rank and not self._seats[who].done]
-        return hang.waits(rank, stands) and any(
-            self._pace.step(other) is None and not hang.waits(other, stands) for other in others
-        )
-
-    def _hung(self, found: Culprit, now: float) -> None:
-        who, self._inquiry = self._holders[found.rank], None
-        self._pace.excuse(now)
-        reason = exits.describe(exits.HUNG).reason
-        self._failed(who, Failure(*who, exits.HUNG, reason, found.message, at=now, rank=found.rank), now)
+        asked = self._hangs.asking
+        found = self._hangs.look(self._holders, self._seats, now)
+        self.revision += self._hangs.asking and not asked
+        if found is not None:
+            who, reason = self._holders[found.rank], exits.describe(exits.HUNG).reason
+            self._failed(who, Failure(*who, exits.HUNG, reason, found.message, at=now, rank=found.rank), now)
 
     def _ranks_of(self, who: Who) -> list[int]:
         return [rank for rank, holder in self._holders.items() if holder == who]
@@ -464,10 +387,7 @@ class Coordinator:
         present = {who for who, seat in self._seats.items() if not seat.gone}
         if self._terms.limits and self.phase is not Phase.FORMING:
             return ()
-        absent = filterfalse(present.__contains__, membership.everybody(self._terms))
-        shown = [names.pod_label(*who) for who in islice(absent, wire.MISSING_MAX)]
-        more = self._terms.replicas + self._terms.servers - len(present) - len(shown)
-        return (*shown, f"{more} more") if more > 0 else tuple(shown)
+        return membership.missing(self._terms, present)
 
     def _of_this_generation(self, beat: Beat) -> None:
         """Raises NotAMember."""
@@ -475,12 +395,4 @@ class Coordinator:
             raise NotAMember(f"generation {beat.generation} is not the present one, {self._number}")
 
     def _stranger(self, join: Join) -> NotAMember:
-        terms = self._terms
-        servers = f" and {terms.servers} servers" if terms.servers else ""
-        name = names.pod_label(join.role, join.index)
-        return NotAMember(f"{name} with {join.slots} slots is none of {terms.most} workers{servers}")
-
-
-def _brief(failure: Failure | None) -> Failure | None:
-    """Without the log, which only the failing pod and the operator need."""
-    return replace(failure, log_tail=()) if failure is not None else None
+        return NotAMember(membership.stranger(self._terms, join))

@@ -1,4 +1,5 @@
-"""`watch`: Horovod's elastic state hears that members come or go, so that the job can change without an error.
+"""`watch`: Horovod's elastic state hears that members come or go, so that the job can change without an error, and lets
+go of its peers when one of them is lost (hangup.py).
 
 Horovod's own notification service unpickles what it is sent; here a daemon thread asks the pod's agent instead and
 calls the state's public `on_hosts_updated`. Outside of a Trireme job it does nothing. It must not import the agent.
@@ -13,6 +14,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from trireme.contract import codec, environ, wire
+
+from trireme_worker.hangup import hangs_up
 
 MIXED = 3
 """horovod.runner.elastic.worker.HostUpdateResult.mixed: the state is synchronised after every change (horovod#3494)."""
@@ -33,11 +36,13 @@ class State(Protocol):
 
 def watch(state: State) -> None:
     """Call it once, before the function that `hvd.elastic.run` wraps: from then on `state.commit()` notices when pods
-    join the job or are to leave it. A state that is not watched takes in newcomers only after a failure."""
+    join the job or are to leave it. A state that is not watched takes in newcomers only after a failure, and peers that
+    wait for this process when another is lost may be started anew."""
     url, key = os.environ.get(environ.AGENT_URL, ""), os.environ.get(environ.AGENT_KEY, "")
     if not url:
         _log.info("not inside a Trireme job: its membership does not change")
         return
+    hangs_up(state)
     threading.Thread(target=_follow, args=(state, url, key), name="trireme-elastic", daemon=True).start()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count, product
+from itertools import chain, count, filterfalse, islice, product
 
 from trireme.contract import names, topology, wire
-from trireme.contract.wire import Failure, Join
+from trireme.contract.ranks import places
+from trireme.contract.wire import Failure, Generation, Join, Member
 
 from trireme_worker import verdict
 
@@ -61,6 +62,8 @@ class Terms:
     quiet_seconds: float = verdict.QUIET_SECONDS
     limits: Limits | None = None
     """None: the job is not elastic."""
+    start_seconds: float = 0.0
+    """For the first report; 0: as long as hangwatch.py gives."""
 
     @property
     def most(self) -> int:
@@ -81,6 +84,8 @@ class Seat:
     """Its position among independent members of an elastic job; -1: none yet."""
     rigid: bool = False
     """Its processes would not hear of a newcomer."""
+    seated: float = 0.0
+    """Since when it is a member of the generation."""
     failure: Failure | None = None
 
     def holds(self, incarnation: str) -> bool:
@@ -91,6 +96,24 @@ def everybody(terms: Terms) -> Iterator[Who]:
     return chain(
         product([names.ROLE_WORKER], range(terms.replicas)), product([names.ROLE_SERVER], range(terms.servers))
     )
+
+
+def missing(terms: Terms, present: Collection[Who]) -> tuple[str, ...]:
+    """Names of the pods that are not there: the first ones, and how many more."""
+    absent = filterfalse(present.__contains__, everybody(terms))
+    shown = [names.pod_label(*who) for who in islice(absent, wire.MISSING_MAX)]
+    more = terms.replicas + terms.servers - len(present) - len(shown)
+    return (*shown, f"{more} more") if more > 0 else tuple(shown)
+
+
+def unknown(terms: Terms, worker: Join) -> Iterator[tuple[Who, Join]]:
+    """Members of which nothing has been heard, in a job that `worker` belongs to."""
+    for role, index in everybody(terms):
+        slots = worker.slots if role == names.ROLE_WORKER else 0
+        yield (
+            (role, index),
+            replace(worker, role=role, index=index, slots=slots, incarnation="", address="", hostname=""),
+        )
 
 
 @dataclass(frozen=True)
@@ -124,11 +147,25 @@ def enough(terms: Terms, gathering: Gathering) -> bool:
     return workers >= gathering.wanted or gathering.quiet_seconds >= gathering.settle_seconds
 
 
+def all_done(terms: Terms, seats: Mapping[Who, Seat]) -> bool:
+    """Whether all workers are; an elastic job does not wait for those that are lost."""
+    workers = [seat for (role, _), seat in seats.items() if role == names.ROLE_WORKER]
+    here = [seat for seat in workers if not (seat.gone and terms.limits)]
+    return bool(here) and all(seat.done for seat in here)
+
+
 def belongs(terms: Terms, join: Join) -> bool:
     """Ranks are the workers': a server has no slot, a worker at least one."""
     if join.role == names.ROLE_SERVER:
         return 0 <= join.index < terms.servers and join.slots == 0
     return join.role == names.ROLE_WORKER and 0 <= join.index < terms.most and join.slots > 0
+
+
+def stranger(terms: Terms, join: Join) -> str:
+    """What to say of one that does not belong."""
+    servers = f" and {terms.servers} servers" if terms.servers else ""
+    name = names.pod_label(join.role, join.index)
+    return f"{name} with {join.slots} slots is none of {terms.most} workers{servers}"
 
 
 def in_order(terms: Terms, joins: Iterable[Join]) -> list[Join]:
@@ -156,6 +193,20 @@ def in_places(seats: Iterable[Seat]) -> list[Join]:
     by_place = {seat.place: seat.join for seat in workers}
     nobody = replace(workers[0].join, index=NOBODY, incarnation="", address="", hostname="")
     return [by_place.get(place, nobody) for place in range(max(by_place) + 1)]
+
+
+def generation(number: int, joins: Sequence[Join]) -> Generation:
+    """Of workers in the order of their ranks, at least one."""
+    members = tuple(Member(join.role, join.index, join.slots, join.address, join.hostname) for join in joins)
+    return Generation(number, members, joins[0].address, joins[0].store_port)
+
+
+def holders(generation: Generation) -> dict[int, Who]:
+    """Whose each rank is; ranks in places that nobody has are left out."""
+    placed = zip(generation.members, places([member.slots for member in generation.members]), strict=True)
+    return {
+        place.rank: (member.role, member.index) for member, mine in placed for place in mine if member.index != NOBODY
+    }
 
 
 def _age(join: Join) -> tuple[bool, int]:

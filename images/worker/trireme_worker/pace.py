@@ -82,6 +82,15 @@ class Pace:
         """They are replacing processes that are not known."""
         self._returning.update(ranks)
 
+    def give_up(self, ranks: Iterable[int]) -> None:
+        """Their processes have had their time to report: nobody is to wait for that any longer."""
+        self._returning.difference_update(ranks)
+
+    @property
+    def any_active(self) -> bool:
+        """Whether a rank that has reported may go on."""
+        return any(known.active for known in self._ranks.values())
+
     def done(self, ranks: Iterable[int]) -> None:
         for rank in ranks:
             self._returning.discard(rank)

@@ -8,6 +8,7 @@ better has come while the verdict settles. A failure that came of itself needs n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from trireme.contract import exits, wire
 from trireme.contract.wire import Failure
@@ -29,6 +30,11 @@ def root(failures: Sequence[Failure]) -> Failure:
 def certain(failures: Sequence[Failure]) -> bool:
     """Whether the root is known, whatever else may be reported."""
     return any(_suspicion(failure) == 0 for failure in failures)
+
+
+def brief(failure: Failure | None) -> Failure | None:
+    """Without the log, which only the failing pod and the operator need."""
+    return replace(failure, log_tail=()) if failure is not None else None
 
 
 def _suspicion(failure: Failure) -> int:

@@ -27,7 +27,7 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from trireme.contract import codec, names
@@ -294,6 +294,8 @@ class JobReport:
     """Why the job has failed; or, as long as pods are missing because of it, what ended the last generation."""
     stragglers: tuple[Straggler, ...] = ()
     """Only where ranks step at their own pace: in a synchronous job all are as slow as the slowest."""
+    silent: dict[str, float] = field(default_factory=dict)
+    """By their UIDs, pods that were given up because nothing was heard of them, and how many seconds ago that was."""
 
 
 def token(key: bytes, uid: str) -> str:

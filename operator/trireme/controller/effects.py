@@ -19,7 +19,7 @@ from trireme.controller.journal import Journal
 from trireme.controller.launch import Launcher
 from trireme.controller.memory import Memory
 from trireme.controller.statuspatch import status_patch
-from trireme.lifecycle.decision import Decision, PodDeletion
+from trireme.lifecycle.decision import Decision, PodDeletion, PodExpiry
 from trireme.plan.plan import Plan, PodPlan
 from trireme.spec.status import JobStatus
 
@@ -133,6 +133,20 @@ class Effects:
                 raise
         memory.deleted.add(pod.uid)
         log.info("delete job=%s/%s pod=%s uid=%s%s", *key, pod.name, pod.uid, " by force" if pod.force else "")
+
+    async def expire(self, key: Key, pods: Sequence[PodExpiry], memory: Memory) -> None:
+        """Once a pod: its kubelet does the rest."""
+        await asyncio.gather(*(self._expire(key, pod) for pod in pods if pod.uid not in memory.expired))
+        memory.expired.update(pod.uid for pod in pods)
+
+    async def _expire(self, key: Key, pod: PodExpiry) -> None:
+        body = {"metadata": {"uid": pod.uid}, "spec": {"activeDeadlineSeconds": 1}}
+        try:
+            await self.client.patch(PODS, key[0], pod.name, body)
+        except ApiError as error:
+            if not (error.not_found or error.conflict):
+                raise
+        log.info("expire job=%s/%s pod=%s uid=%s", *key, pod.name, pod.uid)
 
     async def remove(self, key: Key, uid: str) -> None:
         """The job itself; what belongs to it follows by owner reference."""

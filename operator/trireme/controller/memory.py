@@ -40,6 +40,8 @@ class Memory:
     """Pods by name that the API server confirmed and the informer may not have seen."""
     deleted: set[str] = field(default_factory=set)
     """UIDs of pods whose deletion the API server confirmed."""
+    expired: set[str] = field(default_factory=set)
+    """UIDs of pods whose time is over, as the API server knows."""
     strangers: dict[str, Pod] = field(default_factory=dict)
     """Pods by name that hold one of our names but carry no label of ours, so that no informer shows them."""
     refused: str = ""

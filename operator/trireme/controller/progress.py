@@ -1,6 +1,7 @@
 """Asks the coordinators of running jobs how far they are.
 
 What they say only decorates status: a coordinator that does not answer is no failure, the pods' states are the truth.
+Only of pods that run and are silent they tell what no state does (lifecycle/silence.py).
 """
 
 from __future__ import annotations

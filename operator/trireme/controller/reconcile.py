@@ -63,6 +63,7 @@ class Reconciler:
             await self.effects.remove(key, memory.uid)
             return
         await self.effects.delete(key, decision.delete, memory)
+        await self.effects.expire(key, decision.expire, memory)
         if parsed.plan is not None:
             await self._create(key, parsed.plan, decision, memory)
         self._poll(key, decision, memory)
@@ -92,6 +93,7 @@ class Reconciler:
             parsed.plan,
             pods,
             report=self.poller.report(key),
+            status=status,
             silent=self.poller.silent(key),
             refused=memory.refused,
             unavailable=parsed.unavailable,

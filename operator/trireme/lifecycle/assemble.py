@@ -48,8 +48,10 @@ def begin_again(
     if goes_on(plan, observed):
         text = f"{elastic_pods(plan, observed)}; {text}"
         enough = (conditions.RUNNING, True, ENOUGH)
-        return Decision(say(status, generation, now, conditions.RUNNING, text, enough, begins=begins), ahead=True)
-    return Decision(say(status, generation, now, conditions.RESTARTING, text, stopped, begins=begins), ahead=True)
+        told = say(status, generation, now, conditions.RUNNING, text, enough, begins=begins)
+    else:
+        told = say(status, generation, now, conditions.RESTARTING, text, stopped, begins=begins)
+    return Decision(told, ahead=True, poll_coordinator=coordinator(observed))
 
 
 def goes_on(plan: Plan, observed: Observed) -> bool:

@@ -28,11 +28,11 @@ from trireme.lifecycle.assemble import (
     limits,
     soonest,
 )
-from trireme.lifecycle.decision import Decision, PodDeletion
+from trireme.lifecycle.decision import Decision, PodDeletion, PodExpiry
 from trireme.lifecycle.observe import Observed
 from trireme.lifecycle.pod import Pod
-from trireme.lifecycle.policies import budget, deadline, nodes, suspend
-from trireme.lifecycle.policies.cleanup import leftovers
+from trireme.lifecycle.policies import budget, deadline, nodes, shrink, suspend
+from trireme.lifecycle.policies.cleanup import expired, leftovers
 from trireme.lifecycle.policies.failure import RANK_FAILED, Verdict, judge
 from trireme.lifecycle.policies.restart import Action, action
 from trireme.lifecycle.policies.success import LINGER_SECONDS, succeeded
@@ -71,7 +71,9 @@ def _alive(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> 
         if succeeded(observed, plan, now):
             return _finish(plan, observed, _started(status, now), now, conditions.SUCCEEDED, "AllRanksDone", "")
         elastic = plan.job.spec.elastic is not None
-        verdict = judge(observed, status, plan.job.spec.restart.scope, now, elastic=elastic)
+        verdict = judge(
+            shrink.without_leavers(observed, status), status, plan.job.spec.restart.scope, now, elastic=elastic
+        )
         if verdict is not None:
             return _failing(plan, observed, status, verdict, now)
     if plan.job.spec.suspend:
@@ -104,10 +106,13 @@ def _over(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> D
         if counted := getattr(status, field):
             status = status.model_copy(update={field: _left(counted, _counts(plan, observed, role))})
     left = deadline.ttl_left(plan.job.spec, status, now)
+    gone = leftovers(observed, plan.job.spec.cleanup.pods)
+    late, later = ((), None) if gone else expired(observed, status, now)
     return Decision(
         status,
-        delete=deletions(leftovers(observed, plan.job.spec.cleanup.pods)),
-        look_again_seconds=soonest(left),
+        delete=deletions(gone),
+        expire=tuple(PodExpiry(pod.name, pod.uid) for pod in late),
+        look_again_seconds=soonest(left, later),
         remove_job=left is not None and left <= 0,
     )
 
@@ -207,13 +212,14 @@ def _finish(
     said = say(status, plan.job.generation, now, kind, f"{kind}: {why}", *changes)
     said = said.model_copy(update={"completion_time": now})
     gone = deletions(leftovers(observed, plan.job.spec.cleanup.pods))
-    return Decision(said, delete=gone, look_again_seconds=soonest(deadline.ttl_left(plan.job.spec, said, now)))
+    later = None if gone else expired(observed, said, now)[1]
+    return Decision(said, delete=gone, look_again_seconds=soonest(deadline.ttl_left(plan.job.spec, said, now), later))
 
 
 def _seen(plan: Plan, observed: Observed, status: JobStatus) -> JobStatus:
     """What is counted, whatever the phase."""
     workers = _counts(plan, observed, names.ROLE_WORKER)
-    return status.model_copy(
+    return shrink.remembered(plan, observed, status).model_copy(
         update={
             "workers": workers,
             "servers": _counts(plan, observed, names.ROLE_SERVER) if names.ROLE_SERVER in plan.roles else None,

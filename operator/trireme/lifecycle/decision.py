@@ -18,12 +18,21 @@ class PodDeletion:
 
 
 @dataclass(frozen=True)
+class PodExpiry:
+    """A pod whose time is over: its containers are ended, the pod and its logs stay."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
 class Decision:
     status: JobStatus
     """Written first when it differs (write-ahead)."""
     ahead: bool = False
     """Nothing else is decided before this status is written; then the job is looked at again."""
     delete: tuple[PodDeletion, ...] = ()
+    expire: tuple[PodExpiry, ...] = ()
     create: tuple[PodPlan, ...] = ()
     """Service, Secret and ConfigMap are made before the first of them."""
     poll_coordinator: str = ""

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from trireme.contract import names
+from trireme.contract import exits, names
 from trireme.contract.wire import JobReport
 from trireme.lifecycle.pod import Pod, PodPhase
+from trireme.lifecycle.silence import mark
 from trireme.plan.plan import Plan, PodPlan, Unavailable
+from trireme.spec.status import JobStatus
 
 STARTING_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Waiting reasons of a pod with which nothing is wrong."""
@@ -81,13 +83,14 @@ def observe(
     pods: Iterable[Pod],
     *,
     report: JobReport | None = None,
+    status: JobStatus | None = None,
     silent: bool = False,
     refused: str = "",
     unavailable: Unavailable | None = None,
     nodes: Mapping[str, NodeState] | None = None,
 ) -> Observed:
-    """`pods` are all that carry the job's label, in any order."""
-    by_name = {pod.name: pod for pod in pods}
+    """`pods` are all that carry the job's label, in any order; `status` is what was said before."""
+    by_name = {pod.name: pod for pod in mark(pods, report, status, plan.job.spec.restart.node_lost_seconds)}
     buckets: dict[str, list[Pod]] = {}
     absent = []
     stale = []
@@ -123,7 +126,7 @@ def _bucket(pod: Pod, owner_uid: str) -> str:
         return "failed" if pod.terminated.exit_code else "succeeded"
     if pod.phase is PodPhase.SUCCEEDED:
         return "succeeded"
-    if pod.phase is PodPhase.FAILED:
+    if pod.phase is PodPhase.FAILED or pod.reason == exits.POD_SILENT:
         return "failed"
     if pod.deleting:
         return "deleting"

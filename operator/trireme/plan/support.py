@@ -106,18 +106,25 @@ def network_policy(job: TrainingJob) -> Manifest:
 
 
 def disruption_budget(plan: Plan, role: str) -> Manifest:
-    """No running pod of the role is evicted: the job would lose the work of all.
+    """No running pod of the role is evicted: the job would lose the work of all. An elastic job goes on without the
+    workers above its minimum.
 
-    How many workers that are, the job's scale says; it counts no other role.
+    How many workers there are otherwise, the job's scale says; it counts no other role.
     """
     job = plan.job
-    limit = {"maxUnavailable": 0} if role == names.ROLE_WORKER else {"minAvailable": len(plan.of(role))}
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": owned(job, names.disruption_budget_name(job.name, role)),
         "spec": {
-            **limit,
+            **_limit(plan, role),
             "selector": {"matchLabels": {**names.job_labels(job.name), names.LABEL_ROLE: role}},
         },
     }
+
+
+def _limit(plan: Plan, role: str) -> dict[str, int]:
+    if role != names.ROLE_WORKER:
+        return {"minAvailable": len(plan.of(role))}
+    elastic = plan.job.spec.elastic
+    return {"minAvailable": elastic.min_replicas} if elastic else {"maxUnavailable": 0}

@@ -99,6 +99,9 @@ class JobStatus(StatusModel):
         ),
     ] = 0
     disruptions: Annotated[int, Field(description="Tries that an eviction, a preemption or a lost node ended.")] = 0
+    shrunk_to: Annotated[
+        int | None, Field(description="Workers from this index on were scaled away and have not all gone yet.")
+    ] = None
     suspensions: Annotated[int, Field(description="How often the job was suspended.")] = 0
     start_time: Annotated[
         datetime | None, Field(description="When all pods first ran; a suspension takes it back.")

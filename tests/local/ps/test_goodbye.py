@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,23 @@ def test_a_script_that_ends(ending: str, code: int, waited_for: list[int], tmp_p
         first.wait(push)
         (slot,) = group.servers[0].shard.slots.values()
         assert sorted(slot.clock.members) == waited_for
+
+
+def test_who_said_goodbye_is_no_member_of_what_a_lost_server_left(tmp_path: Path) -> None:
+    with psgroup.group(checkpoints=tmp_path) as group:
+        first, second = group.client(0), group.client(1)
+        for client in (first, second):
+            client.register("w", torch.zeros(3))
+        for push in [(client, client.push("w", torch.ones(3))) for client in (first, second)]:
+            push[0].wait(push[1])
+        (saved,) = map(Path, first.checkpoint())
+        before = saved.stat().st_mtime_ns
+        second.shutdown()
+        end = time.monotonic() + 30
+        while saved.stat().st_mtime_ns == before and time.monotonic() < end:
+            time.sleep(0.01)
+        group.kill(0)
+        successor = group.serve(0)
+        first.wait(first.push("w", torch.ones(3)))
+        (slot,) = successor.shard.slots.values()
+        assert slot.clock.members == (0,)

@@ -6,7 +6,7 @@ import pytest
 from support.scenes import NOW, Scene, after
 from trireme.contract import wire
 from trireme.lifecycle.decide import decide, rejected
-from trireme.lifecycle.decision import Decision, PodDeletion
+from trireme.lifecycle.decision import Decision, PodDeletion, PodExpiry
 from trireme.lifecycle.observe import Observed, observe
 from trireme.lifecycle.pod import Terminated
 from trireme.spec.errors import FieldError
@@ -197,6 +197,16 @@ def test_cleanup(cleanup: str, gone: list[str]) -> None:
     scene = Scene(cleanup={"pods": cleanup}, restart={"limit": 0})
     pods = (scene.failed(0, Terminated(1)), scene.running(1))
     assert [deletion.name for deletion in step(scene, run(scene), *pods).delete] == gone
+
+
+def test_pods_that_stay_are_ended_when_the_job_has_finished() -> None:
+    scene = Scene(cleanup={"pods": "None"}, restart={"limit": 0})
+    pods = (scene.failed(0, Terminated(1)), scene.running(1))
+    over = step(scene, run(scene), *pods)
+    assert (over.status.phase, over.expire, over.look_again_seconds) == ("Failed", (), 10.0)
+    assert step(scene, over.status, *pods, at=4).look_again_seconds == 6.0
+    late = step(scene, over.status, *pods, at=10)
+    assert (late.expire, late.delete, late.status) == ((PodExpiry("digits-worker-1", "pod-1"),), (), over.status)
 
 
 def test_a_sidecar_neither_keeps_a_job_alive_nor_outlives_it() -> None:

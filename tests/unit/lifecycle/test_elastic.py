@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,19 @@ def test_it_shrinks_from_the_top_and_counts_nothing() -> None:
     going = smaller.running(3, deleting=True), broken(smaller, 2)
     after = smaller.step(decision.status, *running(smaller, 0, 1), *going).status
     assert (after.message, after.attempt) == ("Running: 2/2 pods (elastic 2-8)", 0)
+
+
+def test_a_pod_that_was_scaled_away_and_is_wanted_again_is_no_disruption() -> None:
+    job, smaller = scene(4), scene(2)
+    shrunk = smaller.step(job.started(), *running(smaller, 0, 1, 2, 3)).status
+    assert shrunk.shrunk_to == 2
+    going = job.running(2, deleting=True), replace(broken(job, 3), deleting=True)
+    again = job.step(shrunk, *running(job, 0, 1), *going)
+    assert (again.status.disruptions, again.status.restarts, again.status.attempt, again.create) == (0, 0, 0, ())
+    back = job.step(again.status, *running(job, 0, 1))
+    assert (names(back.create), back.status.shrunk_to) == (["digits-worker-2", "digits-worker-3"], None)
+    deleted = job.step(back.status, *running(job, 0, 1, 2), job.running(3, deleting=True)).status
+    assert (deleted.disruptions, deleted.attempt) == (1, 1)
 
 
 def test_a_pod_lost_above_the_minimum_is_counted_and_replaced_while_the_others_train() -> None:

@@ -122,3 +122,13 @@ def test_servers_have_a_budget_that_counts_them() -> None:
         f"tj-digits-{role}": {**limit, "selector": {"matchLabels": {**LABELS, "trireme.dev/role": role}}}
         for role, limit in (("worker", {"maxUnavailable": 0}), ("server", {"minAvailable": 2}))
     }
+
+
+def test_an_elastic_job_may_lose_workers_down_to_its_minimum() -> None:
+    elastic = job("spec", "elastic", value={"minReplicas": 2, "maxReplicas": 8})
+    elastic["spec"]["worker"]["replicas"] = 4
+    budget = support(planned(elastic), "abc", b"zip")[-1].manifest
+    assert budget == {
+        **DISRUPTION_BUDGET,
+        "spec": {"minAvailable": 2, "selector": DISRUPTION_BUDGET["spec"]["selector"]},
+    }

@@ -202,3 +202,68 @@ def test_who_is_done_does_not_hang():
     assert coordinator.orders(beat(worker(1))) == Orders(Order.CONTINUE)
     coordinator.tick(21.0)
     assert [coordinator.orders(beat(join)).order for join in BOTH] == [Order.CONTINUE, Order.DUMP]
+
+
+START = replace(TERMS, start_seconds=50)
+
+
+def started(*joins: object, terms: Terms = START, now: float = 49.9) -> Coordinator:
+    """Nobody has reported a step until `now`."""
+    coordinator = formed(terms, [worker(0), worker(1), *joins])  # type: ignore[list-item]
+    for at in (*range(10, int(now), 10), now):
+        alive(coordinator, float(at), worker(0), worker(1), *joins)
+    return coordinator
+
+
+def test_a_start_that_hangs_has_a_longer_time_and_then_a_culprit():
+    coordinator = started()
+    assert coordinator.orders(beat(worker(0))) == Orders(Order.CONTINUE)
+    coordinator.tick(50.0)
+    for index, stand in ((0, WAITS), (1, STUCK)):
+        coordinator.beat(beat(worker(index), stands={index: stand}), 50.5)
+    coordinator.tick(50.5)
+    message = "no step for 50 s; rank 1 stands still before its first step, at train.py:7 in load"
+    assert coordinator.orders(beat(worker(1))) == Orders(
+        Order.STOP, Failure("worker", 1, exits.HUNG, "Hung", message, 50.5, 1)
+    )
+
+
+def test_a_program_that_cannot_report_is_left_alone():
+    coordinator = started()
+    coordinator.tick(50.0)
+    for index in (0, 1):
+        coordinator.beat(beat(worker(index), stands={index: Stand()}), 50.5)
+    coordinator.tick(50.5)
+    assert [coordinator.orders(beat(join)) for join in BOTH] == [Orders(Order.CONTINUE)] * 2
+    assert coordinator.report(50.5).silent == {}
+
+
+def test_where_only_rank_0_reports_the_others_have_their_time_when_it_is_done():
+    coordinator = started()
+    coordinator.beat(beat(worker(0), progress=steps(r0=9)), 49.9)
+    coordinator.beat(beat(worker(0), state=State.DONE), 55.0)
+    alive(coordinator, 60.0, worker(0), worker(1))
+    alive(coordinator, 70.0, worker(0), worker(1))
+    assert coordinator.orders(beat(worker(1))) == Orders(Order.CONTINUE)
+    for now in (80.0, 90.0, 100.0, 105.0):
+        alive(coordinator, now, worker(0), worker(1))
+    assert coordinator.orders(beat(worker(1))) == Orders(Order.DUMP)
+
+
+def test_who_is_waited_for_has_begun_in_time_or_hangs():
+    terms = replace(START, servers=1, independent=True)
+    coordinator = started(server(0), terms=terms, now=40.0)
+    coordinator.beat(beat(worker(0), progress=steps(r0=3)), 41.0)
+    for now in (45.0, 51.0):
+        alive(coordinator, now, worker(0), worker(1), server(0))
+    for index, stand in ((0, WAITS), (1, STUCK)):
+        coordinator.beat(beat(worker(index), stands={index: stand}), 51.5)
+    coordinator.tick(51.5)
+    assert [coordinator.orders(beat(join)).order for join in BOTH] == [Order.CONTINUE, Order.STOP]
+
+
+def test_the_operator_hears_for_how_long_a_pod_has_been_silent():
+    coordinator = formed(TERMS, BOTH)
+    coordinator.beat(beat(worker(0)), 20.0)
+    coordinator.tick(20.0)
+    assert coordinator.report(150.7).silent == {"uid-1-0": 130.0}

@@ -1,10 +1,20 @@
-"""Which pods of a finished job go (`spec.cleanup.pods`)."""
+"""Which pods of a finished job go (`spec.cleanup.pods`), and which of those that stay are ended.
+
+Survivors of a failure wait for a successor that will not come: nobody tells them, because worker 0 may be the one that
+failed. The kubelet ends them when their active deadline is over, which may be set at any time.
+"""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from trireme.lifecycle.observe import Observed
 from trireme.lifecycle.pod import Pod, PodPhase
 from trireme.spec.model import PodCleanup
+from trireme.spec.status import JobStatus
+
+LAST_WORDS_SECONDS = 10.0
+"""For pods to end by themselves, once the job has finished."""
 
 
 def leftovers(observed: Observed, cleanup: PodCleanup) -> tuple[Pod, ...]:
@@ -15,3 +25,12 @@ def leftovers(observed: Observed, cleanup: PodCleanup) -> tuple[Pod, ...]:
     if cleanup is PodCleanup.RUNNING:  # the trainer has ended, a sidecar may not have
         ended = tuple(pod for pod in ended if pod.phase not in (PodPhase.SUCCEEDED, PodPhase.FAILED))
     return tuple(pod for pod in observed.active + ended if not pod.deleting)
+
+
+def expired(observed: Observed, status: JobStatus, now: datetime) -> tuple[tuple[Pod, ...], float | None]:
+    """Pods of a finished job that have had their time; or in how many seconds they will have had it."""
+    at_work = tuple(pod for pod in observed.running if not pod.deleting)
+    if not at_work or status.completion_time is None:
+        return (), None
+    left = LAST_WORDS_SECONDS - (now - status.completion_time).total_seconds()
+    return ((), left) if left > 0 else (at_work, None)

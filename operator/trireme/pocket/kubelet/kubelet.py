@@ -152,6 +152,8 @@ class Kubelet:
             worker = self._begin(pod)
         if pod["metadata"].get("deletionTimestamp"):
             worker.delete(float(pod["metadata"].get("deletionGracePeriodSeconds") or 0))
+        else:
+            worker.limit(pod["spec"].get("activeDeadlineSeconds"))
 
     def _begin(self, pod: Object) -> PodWorker:
         uid = pod["metadata"]["uid"]

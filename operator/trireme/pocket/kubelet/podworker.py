@@ -41,7 +41,8 @@ class PodWorker:
         self._events = events
         self._reporter = Reporter(context.client, self.pod)
         self._failed: Waiting | None = None
-        self._started_at = to_text(time.time())
+        self._started_at, self._began = to_text(time.time()), time.monotonic()
+        self._limit: int | None = None
         self._stopping = asyncio.Event()
         self._over = asyncio.Event()
         self._deleted = asyncio.Event()
@@ -99,6 +100,15 @@ class PodWorker:
             self._context.addresses.release(self.uid)
             self._events.forget(self.uid)
             self._context.folder.remove()
+
+    def limit(self, seconds: int | None) -> None:
+        """The pod's active deadline, counted from its start: it may come, or be brought forward, while the pod runs."""
+        if seconds is None or seconds == self._limit or self.over:
+            return
+        self._limit = seconds
+        why = Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+        left = max(0.0, self._began + seconds - time.monotonic())
+        self._timers.append(asyncio.get_running_loop().call_later(left, self.fail, why, self._grace))
 
     def terminate(self, grace: float) -> None:
         """SIGTERM now, SIGKILL after `grace` seconds; a later call can only bring that forward."""
@@ -161,9 +171,7 @@ class PodWorker:
         for runner in self._main if self._init else []:
             runner.wait_for_init()
         self._publish()
-        if limit := self.pod["spec"].get("activeDeadlineSeconds"):
-            why = Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
-            self._timers.append(asyncio.get_running_loop().call_later(limit, self.fail, why, self._grace))
+        self.limit(self.pod["spec"].get("activeDeadlineSeconds"))
         if not await self._make_volumes():
             return
         async with asyncio.TaskGroup() as tasks:

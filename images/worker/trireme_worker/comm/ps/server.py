@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import secrets
 import socket
 import threading
@@ -203,9 +204,11 @@ class Server:
             slot.join(worker)
 
     def bye(self, caller: Caller) -> None:
-        """A worker is done for good."""
+        """A worker is done for good. It is saved with the next tick: who goes on from a checkpoint in which this worker
+        is a member would wait for it, in Sync for ever."""
         self._presence.forget(caller.index)
         self._leave(caller.index, for_good=True)
+        self._saved = -math.inf
 
     # Checkpoints
 
