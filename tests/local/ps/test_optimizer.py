@@ -109,3 +109,6 @@ def test_misuse_is_told() -> None:
             optimizer.add_param_group({"params": []})
         with pytest.raises(ParameterServerError, match="1 of the optimizer's parameters are not in named_parameters"):
             ps.DistributedOptimizer(optimizer, [("weight", net.weight)], client=group.clients[0])
+        optimizer.param_groups[0]["momentum"] = 0.5
+        with pytest.raises(ParameterServerError, match=r"parameter group 0 changed momentum from 0 to 0\.5: "):
+            optimizer.step()

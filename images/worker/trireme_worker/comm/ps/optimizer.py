@@ -132,11 +132,15 @@ class DistributedOptimizer(torch.optim.Optimizer):
         super().__init__(optimizer.param_groups, optimizer.defaults)
         self._client = client or session.client()
         self._overlap = overlap
+        self._wrapped = optimizer
         self._tables: list[_Group] = []
+        self._registered: list[dict[str, Any]] = []
+        """What servers do with each group, where the group itself says it."""
         number = next(_optimizers) if client is None else 0
         for at, group in enumerate(self.param_groups):
             key = f"optimizer.{number}.{at}"
             chosen = function or functions.of_optimizer(optimizer, group)
+            self._registered += [] if function else [chosen]
             self._client.register(key, group["params"], function=chosen, filters=filters,
                                   pull_filter=pull_filter, consistency=consistency, nan=nan)  # fmt: skip
             self._tables.append(_Group(self._client, key, group, backward_passes_per_step))
@@ -155,6 +159,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Returns when the servers' values are here. Raises ParameterServerError."""
+        self._check_registered()
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -175,6 +180,21 @@ class DistributedOptimizer(torch.optim.Optimizer):
         if getattr(self, "_tables", None):
             raise ParameterServerError("parameter groups are added before the optimizer is wrapped")
         super().add_param_group(param_group)
+
+    def _check_registered(self) -> None:
+        """Of a group's options the servers hear of the rate alone."""
+        for at, (group, registered) in enumerate(zip(self.param_groups, self._registered, strict=False)):
+            wanted = functions.of_optimizer(self._wrapped, group)
+            changed = [
+                f"{name} from {old} to {wanted[name]}"
+                for name, old in registered.items()
+                if name != "lr" and wanted[name] != old
+            ]
+            if changed:
+                raise ParameterServerError(
+                    f"parameter group {at} changed {', '.join(changed)}: the servers keep what they were told when the "
+                    "optimizer was wrapped, only lr may change (OneCycleLR and CyclicLR: cycle_momentum=False)"
+                )
 
     def _hook(self, table: _Group, at: int) -> Callable[[Tensor], None]:
         def ready(_: Tensor) -> None:
