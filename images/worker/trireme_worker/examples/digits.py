@@ -95,7 +95,8 @@ def train(model: nn.Module, optimizer: Optimizer, loader: Batches, epochs: int, 
     torch.set_num_threads(1)  # the net is so small that a second thread would only take a core from another rank
     start = time.monotonic()
     total = epochs * len(loader)
-    schedule = OneCycle(optimizer, max_lr=optimizer.param_groups[0]["lr"], total_steps=total)
+    rate = optimizer.param_groups[0]["lr"]
+    schedule = OneCycle(optimizer, max_lr=rate, total_steps=total, cycle_momentum=False)
     data = checkpoint.Batches(loader, epochs)
     training = checkpoint.Training(model=model, optimizer=optimizer, schedule=schedule, data=data, policy=SAVING)
     step = training.resume()
