@@ -153,6 +153,16 @@ def test_who_waits_at_an_end_that_is_closed_is_told() -> None:
         closing.join()
 
 
+def test_who_is_within_a_body_when_its_end_is_closed_is_told() -> None:
+    with pair() as (near, far):
+        far.send(Header(Kind.VALUES), b"", transport.views(bytes(segment.LEAST_BYTES)))
+        half = bytearray(near.receive().body // 2)
+        near.receive_into(transport.views(half))
+        near.close()
+        with pytest.raises(Lost, match="the connection was closed"):
+            near.receive_into(transport.views(half))
+
+
 def test_a_silent_peer_is_given_up() -> None:
     with pair() as (near, far):
         far.limit(0.05)

@@ -97,8 +97,9 @@ class Lane:
                 while done < len(flat):
                     if not self._piece:
                         self._next(seconds)
+                    if self._place is None:
+                        raise Lost("the connection was closed")
                     size = min(len(flat) - done, self._piece - self._at)
-                    assert self._place is not None
                     move(flat[done : done + size], self._place[self._at : self._at + size])
                     done += size
                     self._advance(size)
