@@ -76,9 +76,10 @@ class Arena:
     async def pod(self, role: str, index: int) -> Object:
         return await self.client.get(PODS, NAMESPACE, f"{self.job}-{role}-{index}")
 
-    async def pods(self) -> set[str]:
-        """Their UIDs."""
-        return {pod["metadata"]["uid"] for pod in (await self.client.list(PODS, NAMESPACE))[0]}
+    async def pods(self) -> dict[str, str]:
+        """The node of each, by UID."""
+        found = (await self.client.list(PODS, NAMESPACE))[0]
+        return {pod["metadata"]["uid"]: pod["spec"].get("nodeName", "") for pod in found}
 
     async def uid(self, role: str, index: int) -> str:
         return str((await self.pod(role, index))["metadata"]["uid"])
