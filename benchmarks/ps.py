@@ -158,4 +158,5 @@ if __name__ == "__main__":
     if chosen.plot is not None:
         from ps_bench import charts
 
+        chosen.plot.mkdir(parents=True, exist_ok=True)
         charts.draw(outcome["cells"], chosen.plot)
