@@ -6,7 +6,8 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
 import pytest
 from trireme.controller.loop import Loop
@@ -44,11 +45,7 @@ def test_no_connection_is_left_to_a_silent_peer(silent: int, closings: int) -> N
             transport.close()
         return found
 
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        connection = runner.run(connect())
-        assert connection.fileno() >= 0
-        runner.run(loop.hang_up())
-        assert connection.fileno() == -1
+    _assert_ended(loop, connect)
 
 
 def test_no_connection_is_left_whose_making_was_cut_off_at_its_end(silent: int) -> None:
@@ -68,6 +65,11 @@ def test_no_connection_is_left_whose_making_was_cut_off_at_its_end(silent: int) 
         assert makings[0].cancelled()
         return own
 
+    _assert_ended(loop, make)
+
+
+def _assert_ended(loop: Loop, make: Callable[[], Coroutine[Any, Any, socket.socket]]) -> None:
+    """What `make` leaves open `hang_up` ends."""
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         connection = runner.run(make())
         assert connection.fileno() >= 0

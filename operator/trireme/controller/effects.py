@@ -146,7 +146,8 @@ class Effects:
         except ApiError as error:
             if not (error.not_found or error.conflict):
                 raise
-        log.info("expire job=%s/%s pod=%s uid=%s", *key, pod.name, pod.uid)
+        else:
+            log.info("expire job=%s/%s pod=%s uid=%s", *key, pod.name, pod.uid)
 
     async def remove(self, key: Key, uid: str) -> None:
         """The job itself; what belongs to it follows by owner reference."""
