@@ -135,7 +135,8 @@ class Agent:
             termination = await self._live()
             await self._part(termination)
             progress = self._service.progress() if self._service is not None else None
-            return replace(termination, progress=progress)
+            later = self._member.attempt if self._member.attempt > self._env.attempt else None
+            return replace(termination, progress=progress, attempt=later)
         finally:
             self._client.close()
             await self._local.close()
@@ -165,7 +166,7 @@ class Agent:
         except CannotStart as error:
             return self._failed(error.code, str(error))
         except NoGeneration as error:
-            return self._speaker.judged(error.failure, (), at=time.time())
+            return self._judged(error.failure)
         except Lost as error:
             who = names.pod_label(names.ROLE_WORKER, 0)
             return self._failed(exits.PEER_MISSING, f"{who} has not answered for {self._env.join_seconds} s ({error})")

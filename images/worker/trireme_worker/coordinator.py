@@ -3,7 +3,8 @@
 Forming -> Running -> Done. A generation that ends by a failure is followed by the next one, Running -> Forming, or,
 where all pods restart, by nothing: Running -> Failed. Forming -> Failed when pods are missing for too long. Independent
 members (parameter server) come and go while the generation runs (docs/adr/0013). An elastic job's generation also ends,
-without a failure, when members leave or newcomers have waited for long enough (docs/adr/0017).
+without a failure, when members leave or newcomers have waited for long enough (docs/adr/0017). A member whose process
+failed may be a member of the next generation; the operator says so (holding.py).
 
 Every method takes `now`: Unix time by a clock that never goes back. The wire's service (service.py) is its only caller;
 what it decides is read from `joined`, `orders` and `report`, and has changed when `revision` has.
@@ -19,15 +20,18 @@ from trireme.contract.wire import (
     JobReport,
     Join,
     Joined,
+    News,
     Order,
     Orders,
     Phase,
+    Ruling,
     State,
 )
 
 from trireme_worker import membership, verdict
 from trireme_worker.growth import Growth
 from trireme_worker.hangwatch import HangWatch
+from trireme_worker.holding import OPERATOR, Holding
 from trireme_worker.membership import Seat, Terms, Who
 from trireme_worker.pace import Pace
 
@@ -59,6 +63,7 @@ class Coordinator:
         self._growth = Growth(terms, now)
         self._pace = Pace()
         self._hangs = HangWatch(terms, self._pace)
+        self._holding = Holding(terms.first)
         self.phase = Phase.FORMING
         self.generation: Generation | None = None
         self.failure: Failure | None = None
@@ -70,6 +75,11 @@ class Coordinator:
         if not membership.belongs(self._terms, join):
             raise self._stranger(join)
         if join.incarnation in self._retired:
+            return
+        self._holding.learns(join.attempt)
+        for incarnation, failure in self._holding.replaced(join):
+            self._give_up(incarnation, failure)
+        if self._holding.joins(join):
             return
         who = join.role, join.index
         if self.phase is Phase.FORMING:
@@ -83,6 +93,8 @@ class Coordinator:
         """What a joining member hears."""
         if join.incarnation in self._retired:
             return Joined(failure=verdict.brief(self._retired[join.incarnation]))
+        if self._holding.holds(join.incarnation):
+            return Joined(missing=(OPERATOR,))
         if self.phase is Phase.FORMING:
             return Joined(missing=self._missing_names())
         if self.phase is Phase.FAILED:
@@ -93,7 +105,8 @@ class Coordinator:
 
     def awaits(self, join: Join) -> bool:
         """Whether a joining member has still to wait for what it is to hear."""
-        return (self.phase is Phase.FORMING or self._waits(join)) and join.incarnation not in self._retired
+        held = self._holding.holds(join.incarnation)
+        return (held or self.phase is Phase.FORMING or self._waits(join)) and join.incarnation not in self._retired
 
     def beat(self, beat: Beat, now: float) -> None:
         """Raises NotAMember when another pod holds the place, or the generation is none of the sender's."""
@@ -120,10 +133,14 @@ class Coordinator:
         self._of_this_generation(beat)
         if self.phase is Phase.FORMING:
             return Orders(Order.REJOIN, verdict.brief(self.failure))
+        seat = self._seats[beat.role, beat.index]
+        if seat.gone and seat.holds(beat.incarnation):
+            return Orders(Order.REJOIN, verdict.brief(seat.failure))
         return Orders(Order.DUMP if self._hangs.asks((beat.role, beat.index)) else Order.CONTINUE)
 
     def tick(self, now: float) -> None:
         """What happens by time alone: members fall silent, a verdict settles, no step comes, the joining ends."""
+        self._see_to_held(now)
         if self.phase is Phase.FORMING:
             for who in self._silent(now, self._terms.silence_seconds):
                 del self._seats[who]
@@ -147,6 +164,21 @@ class Coordinator:
             who == but or seat.left or seat.heard < limit or (seat.gone and seat.join.incarnation)
             for who, seat in self._seats.items()
         )
+
+    def listens(self, now: float) -> None:
+        """An operator asks that gives rulings."""
+        self._holding.listens(now)
+
+    def rule(self, ruling: Ruling, now: float) -> None:
+        """Idempotent."""
+        self._holding.rule(ruling, now)
+        self._see_to_held(now)
+        self.revision += 1
+
+    def news(self, now: float) -> News:
+        """The report, to an operator that gives rulings."""
+        known = vars(self.report(now)) | {"failure": verdict.brief(self.failure)}
+        return News(**known, number=self.revision, attempt=self._holding.attempt, held=self._holding.first())
 
     def report(self, now: float) -> JobReport:
         return JobReport(
@@ -197,8 +229,8 @@ class Coordinator:
                 self._growth.come(who, join, now)
             return
         seat = self._seats[who]
-        same = seat.join.incarnation == join.incarnation
-        if same and (self._terms.independent or join.generation < self._number):
+        same = seat.holds(join.incarnation)
+        if same and not seat.gone and (self._terms.independent or join.generation < self._number):
             seat.heard = now
             return
         if not seat.gone:
@@ -237,7 +269,7 @@ class Coordinator:
             joins = membership.in_places(self._seats.values())
         else:
             joins = membership.in_order(self._terms, (seat.join for seat in self._seats.values()))
-        self.generation = membership.generation(self._number, joins)
+        self.generation = membership.generation(self._number, joins, self._holding.attempt)
         self._holders = membership.holders(self.generation)
 
     def _succeed(self, who: Who, join: Join, now: float) -> None:
@@ -275,8 +307,8 @@ class Coordinator:
         if beat.asks:
             self._growth.asks(now)
         for rank, progress in beat.progress.items():
-            if self._holders.get(rank) == who:
-                self._pace.add(rank, progress, now)
+            if self._holders.get(rank) == who and self._pace.add(rank, progress, now):
+                self._holding.steps(beat.incarnation if self._terms.independent else None)
         if beat.state is State.DONE and not seat.done:
             seat.done = True
             self._pace.done(self._ranks_of(who))
@@ -284,7 +316,7 @@ class Coordinator:
         self._hangs.answer(who, beat.stands)
         if self.phase is not Phase.RUNNING:
             return
-        if beat.failure is not None and beat.failure != seat.failure:
+        if beat.failure is not None and beat.failure != seat.failure and not seat.gone:
             self._failed(who, beat.failure, now)
         elif not self._failures and membership.all_done(self._terms, self._seats):
             self.phase = Phase.DONE
@@ -293,7 +325,7 @@ class Coordinator:
     def _failed(self, who: Who, failure: Failure, now: float) -> None:
         self._seats[who].failure = failure
         if self._terms.independent:
-            self._retire(who, failure)
+            self._lose(who, failure, now)
             self.failure = failure
             self.revision += 1
             return
@@ -336,6 +368,8 @@ class Coordinator:
             self.phase = Phase.FAILED
             return
         for who, seat in self._seats.items():
+            if seat.failure == cause and self._holding.hold(seat, cause, now):
+                continue
             if seat.failure is not None and (seat.failure == cause or seat.failure.exit_code == exits.COORDINATOR_LOST):
                 self._retire(who, seat.failure)
         left = cause.rank is None and cause.exit_code == exits.TERMINATED
@@ -350,6 +384,29 @@ class Coordinator:
         self._seats = self._growth.ended(now, wanted, settle)
         self._hangs.stop()
         self.phase, self._deadline = Phase.FORMING, now + self._terms.join_seconds
+        self.revision += 1
+
+    def _lose(self, who: Who, failure: Failure, now: float) -> None:
+        """A member is out of the generation; it may come back to it when it is held."""
+        seat = self._seats[who]
+        if not self._holding.hold(seat, failure, now):
+            self._retired[seat.join.incarnation] = failure
+        seat.gone = True
+        self._pace.forget(self._ranks_of(who))
+
+    def _see_to_held(self, now: float) -> None:
+        for incarnation, failure in self._holding.ended(now):
+            self._give_up(incarnation, failure)
+        for join in self._holding.released(now):
+            self.join(join, now)
+            self.revision += 1
+
+    def _give_up(self, incarnation: str, failure: Failure) -> None:
+        """A held member ends: nobody waits for it any longer."""
+        self._retired[incarnation] = failure
+        former = self._former.get((failure.role, failure.index))
+        if former is not None and former.holds(incarnation):
+            del self._former[failure.role, failure.index]
         self.revision += 1
 
     def _retire(self, who: Who, failure: Failure) -> None:

@@ -37,7 +37,7 @@ class Speaker:
             return self.failed(exits.PEER_MISSING, cause.message, at=at)
         if (cause.role, cause.index) != (self.role, self.index):
             return Termination(exits.PEER_FAILED, cause=cause)
-        with_log = next((failure for failure in own if failure.rank == cause.rank), cause)
+        with_log = next((failure for failure in own if verdict.brief(failure) == verdict.brief(cause)), cause)
         return Termination(cause.exit_code, failure=with_log)
 
     def lost(self, message: str, own: Sequence[Failure], *, at: float) -> Termination:

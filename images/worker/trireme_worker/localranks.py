@@ -62,6 +62,7 @@ class LocalRanks:
         common = {
             "PYTHONUNBUFFERED": "1",
             **self._pod.base,
+            environ.ATTEMPT: str(generation.attempt),
             environ.AGENT_URL: service.url,
             environ.AGENT_KEY: service.key,
             "PYTHONPATH": python_path(self._pod.base),

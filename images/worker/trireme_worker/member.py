@@ -38,6 +38,8 @@ class Member:
         self._lost_seconds = lost_seconds
         self._generation = 0
         self._place = -1
+        self.attempt = env.attempt
+        """Of the job, as far as this pod has heard."""
         self._known = False
 
     async def join(
@@ -51,7 +53,7 @@ class Member:
         hostname = names.pod_name(env.job, env.role, env.index)
         join = wire.Join(
             env.role, env.index, env.pod_uid, env.slots, env.pod_ip, hostname, env.node_name, store_port, env.domain,
-            self._generation, since, self._place, done,
+            self._generation, since, self._place, done, self.attempt,
         )  # fmt: skip
         await asyncio.sleep(random.uniform(0, SPREAD_SECONDS * (env.replicas - 1)))
         missing: tuple[str, ...] = ()
@@ -61,6 +63,7 @@ class Member:
                 raise NoGeneration(joined.failure)
             if joined.generation is not None:
                 self._generation = joined.generation.number
+                self.attempt = max(self.attempt, joined.generation.attempt)
                 members = [(each.role, each.index) for each in joined.generation.members]
                 me = env.role, env.index
                 self._place = members.index(me) if me in members else -1

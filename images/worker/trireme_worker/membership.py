@@ -195,10 +195,10 @@ def in_places(seats: Iterable[Seat]) -> list[Join]:
     return [by_place.get(place, nobody) for place in range(max(by_place) + 1)]
 
 
-def generation(number: int, joins: Sequence[Join]) -> Generation:
+def generation(number: int, joins: Sequence[Join], attempt: int) -> Generation:
     """Of workers in the order of their ranks, at least one."""
     members = tuple(Member(join.role, join.index, join.slots, join.address, join.hostname) for join in joins)
-    return Generation(number, members, joins[0].address, joins[0].store_port)
+    return Generation(number, members, joins[0].address, joins[0].store_port, attempt)
 
 
 def holders(generation: Generation) -> dict[int, Who]:

@@ -59,14 +59,17 @@ class Pace:
         self.progress: Progress | None = None
         """Of the lowest rank that reports; it outlives the generation."""
 
-    def add(self, rank: int, progress: Progress, now: float) -> None:
+    def add(self, rank: int, progress: Progress, now: float) -> bool:
+        """Whether the rank has made a step since it last reported."""
         if rank in self._returning:
             self._returning.discard(rank)
             self.excuse(now)
         known = self._ranks.setdefault(rank, _Rank(progress.step, now))
+        further = progress.step > known.step
         known.add(progress.step, now)
         if self._lowest is None or rank <= self._lowest:
             self._lowest, self.progress = rank, progress
+        return further
 
     def restart(self) -> None:
         """All processes are new ones: nothing that they do not report themselves counts."""

@@ -55,6 +55,7 @@ class CoordinatorService:
             ("POST", wire.JOIN_PATH): self._join,
             ("POST", wire.BEAT_PATH): self._beat,
             ("GET", wire.STATUS_PATH): self._status,
+            ("POST", wire.RULING_PATH): self._rule,
             ("POST", wire.VIEW_PATH): self._serve,
             ("GET", wire.VIEW_PATH): self._view,
         }
@@ -133,7 +134,17 @@ class CoordinatorService:
             self._views.ended(beat.index)
 
     async def _status(self, request: Request) -> Response:
-        return Response(codec.encode(self._coordinator.report(self._clock())))
+        if "after" not in request.query:
+            return Response(codec.encode(self._coordinator.report(self._clock())))
+        after = request.after()
+        self._coordinator.listens(self._clock())
+        await self._until(lambda: self._coordinator.revision != after, wire.NEWS_SECONDS)
+        return Response(codec.encode(self._coordinator.news(self._clock())))
+
+    async def _rule(self, request: Request) -> Response:
+        ruling = codec.decode(wire.Ruling, request.body)
+        self._change(lambda: self._coordinator.rule(ruling, self._clock()))
+        return Response(codec.encode(self._coordinator.news(self._clock())))
 
     async def _serve(self, request: Request) -> Response:
         serving = codec.decode(wire.Serving, request.body)

@@ -28,7 +28,9 @@ class BadMessage(ValueError):
 
 
 def encode(message: Any) -> bytes:
-    """JSON of a dataclass. Raises ValueError for a float that JSON has no word for."""
+    """JSON of a dataclass, without fields that are None by default. Raises ValueError for a float that JSON has no word
+    for.
+    """
     return json.dumps(_plain(message), separators=(",", ":"), allow_nan=False).encode()
 
 
@@ -52,7 +54,8 @@ def _refuse_constant(text: str) -> float:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        return {camel(f.name): _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        values = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        return {camel(f.name): _plain(each) for f, each in values if each is not None or f.default is not None}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):

@@ -5,7 +5,9 @@ coordinator. The token is HMAC-SHA256 of the job's UID, hexadecimal.
 
     POST /v1/join       Join      -> Joined        waits up to JOIN_POLL_SECONDS for the next generation to form
     POST /v1/beat       Beat      -> Orders        held up to BEAT_SECONDS for news; sent at once when a process ends
-    GET  /v1/status               -> JobReport     asked by the operator
+    GET  /v1/status               -> JobReport     asked by an operator that gives no rulings
+    GET  /v1/status?after=N       -> News          asked by the operator; held up to NEWS_SECONDS while its number is N
+    POST /v1/ruling     Ruling    -> News          from the operator, on a failure that waits for it
     POST /v1/view      Serving    -> View          from each shard of a parameter server, every SERVING_SECONDS
     GET  /v1/view?after=N         -> View          held up to JOIN_POLL_SECONDS until its number is above N
 
@@ -36,6 +38,7 @@ PATH_PREFIX = "/v1"
 JOIN_PATH = f"{PATH_PREFIX}/join"
 BEAT_PATH = f"{PATH_PREFIX}/beat"
 STATUS_PATH = f"{PATH_PREFIX}/status"
+RULING_PATH = f"{PATH_PREFIX}/ruling"
 STORE_PREFIX = f"{PATH_PREFIX}/store/"
 REPORT_PATH = f"{PATH_PREFIX}/report"
 VIEW_PATH = f"{PATH_PREFIX}/view"
@@ -45,6 +48,7 @@ BEAT_SECONDS = 1.0
 SILENCE_SECONDS = 15.0
 """A member that has not been heard of for so long has left."""
 JOIN_POLL_SECONDS = 5.0
+NEWS_SECONDS = 2.0
 SERVING_SECONDS = 1.0
 SERVING_SILENCE_SECONDS = 5.0
 """A shard that has not said for so long that it serves is in no further view."""
@@ -105,6 +109,8 @@ class Termination:
     """Another pod's failure that ended this one, without its log."""
     progress: Progress | None = None
     """The job's last progress; worker 0 only, so that it outlives the coordinator."""
+    attempt: int | None = None
+    """In which it ended, where that is a later one than made the pod: its processes were started again in it."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,8 @@ class Join:
     """Its position in the generation that it was last a member of; -1: none."""
     done: bool = False
     """Elastic jobs: all its ranks ended well while the generation ended."""
+    attempt: int = 0
+    """The last one of the job that it knows of."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,8 @@ class Generation:
     master: str
     """Address of the pod of rank 0."""
     master_port: int
+    attempt: int = 0
+    """Of the job."""
 
 
 @dataclass(frozen=True)
@@ -298,6 +308,42 @@ class JobReport:
     """By their UIDs, pods that were given up because nothing was heard of them, and how many seconds ago that was."""
 
 
+@dataclass(frozen=True)
+class Held:
+    """A process of this pod has failed; the pod waits for the operator's word (docs/adr/0019)."""
+
+    incarnation: str
+    """The pod's UID."""
+    attempt: int
+    """Of the job, in which it failed."""
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class News(JobReport):
+    """What the coordinator tells an operator that gives rulings. `failure` is without its log."""
+
+    number: int = 0
+    """Of the last change that matters to an operator at once."""
+    attempt: int = 0
+    """The latest one that the coordinator has heard of."""
+    held: Held | None = None
+    """The first that waits."""
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """The operator's word on a failure that waits for it. It may come twice."""
+
+    incarnation: str
+    attempt: int
+    """As in Held."""
+    next_attempt: int | None = None
+    """As which the pod's processes start again, and all that stopped with them; None: the pod ends by its failure."""
+    pause_seconds: float = 0.0
+    """Before they do."""
+
+
 def token(key: bytes, uid: str) -> str:
     """The job's bearer token, 64 hexadecimal digits."""
     return hmac.new(key, uid.encode(), hashlib.sha256).hexdigest()
@@ -340,6 +386,14 @@ def decode_entries(data: bytes) -> list[tuple[str, bytes]]:
 
 def pod_label(failure: Failure) -> str:
     return names.pod_label(failure.role, failure.index)
+
+
+def bounded(failure: Failure) -> Failure:
+    """As much of it as a termination message holds."""
+    said = read_termination(termination_message(Termination(failure.exit_code, failure=failure)))
+    assert said is not None
+    assert said.failure is not None
+    return said.failure
 
 
 def termination_message(termination: Termination) -> str:
