@@ -12,7 +12,7 @@ from trireme.controller import progress
 from trireme.controller.progress import Poller, Target
 
 KEY = ("team", "digits")
-REPORT = wire.JobReport(wire.Phase.RUNNING, 1, progress=wire.Progress(step=3, metrics={"loss": 0.5}))
+REPORT = wire.News(wire.Phase.RUNNING, 1, progress=wire.Progress(step=3, metrics={"loss": 0.5}))
 TARGET = Target("uid", "127.0.0.1", "token")
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

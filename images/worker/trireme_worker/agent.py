@@ -301,8 +301,9 @@ class Agent:
         if cause is None:
             self._pod.output.say(f"generation {self._generation} has ended: the membership changes")
             return _Again(self._env.grace_seconds, well=True)
-        who = f"{wire.pod_label(cause)}: {cause.message}"
-        self._pod.output.say(f"generation {self._generation} has ended: {who}")
+        own = (cause.role, cause.index) == (self._env.role, self._env.index)
+        how = "the processes of this pod end" if own else f"generation {self._generation} has ended"
+        self._pod.output.say(f"{how}: {wire.pod_label(cause)}: {cause.message}")
         told = cause.rank is None and cause.exit_code == exits.TERMINATED
         return _Again(self._env.grace_seconds if told else self._quickly())
 

@@ -25,6 +25,10 @@ from trireme.plan.plan import Plan
 from trireme.spec.status import JobStatus
 
 
+RULE_AGAIN_SECONDS = 0.5
+"""After a ruling that the coordinator did not take; it waits for one for some seconds."""
+
+
 def utc_now() -> datetime:
     """Whole seconds: Kubernetes' times hold no more."""
     return datetime.now(UTC).replace(microsecond=0)
@@ -67,6 +71,8 @@ class Reconciler:
         if parsed.plan is not None:
             await self._create(key, parsed.plan, decision, memory)
         self._poll(key, decision, memory)
+        if decision.ruling is not None and not await self.poller.rule(key, decision.ruling):
+            self.effects.queue.add_after(key, RULE_AGAIN_SECONDS)
         if parsed.unavailable:
             self.effects.queue.add_after(key, parsed.ask_again_at - _clock())
         if decision.look_again_seconds is not None:

@@ -30,9 +30,10 @@ class Settings:
     """Shortest time between two status writes of a job whose phase stays: watchers see steady progress, and
     etcd does not see every pod."""
     progress_seconds: float = 2.0
-    """Pause between two questions to a job's coordinator."""
-    progress_concurrency: int = 64
-    """Coordinators asked at once."""
+    """Shortest time between two questions to a job's coordinator while it has no news."""
+    progress_concurrency: int = 512
+    """Coordinators asked at once. Each holds its question, and a connection, while it has no news: of more jobs each is
+    asked the later. A process has 1,024 files in many places."""
     resync_seconds: float = 300.0
     """How often all jobs are listed and looked at again, should an event have been lost."""
     probe_port: int | None = None

@@ -10,7 +10,7 @@ from trireme.lifecycle import conditions, message
 from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.lifecycle.observe import Observed
 from trireme.lifecycle.pod import Pod
-from trireme.lifecycle.policies import budget, deadline, placement, restart
+from trireme.lifecycle.policies import budget, deadline, inplace, placement, restart
 from trireme.lifecycle.rootcause import sentence
 from trireme.lifecycle.saying import say
 from trireme.plan.kueue import queue_of
@@ -28,8 +28,8 @@ SLOW_START_SECONDS = 30.0
 def begin_again(
     plan: Plan, observed: Observed, status: JobStatus, failure: Failure, action: restart.Action, now: datetime
 ) -> Decision:
-    """Write-ahead: the attempt is counted before any pod is touched for it (docs/adr/0013). An elastic job goes on
-    meanwhile with those that run, if they are enough."""
+    """Write-ahead: the attempt is counted before any pod is touched for it (docs/adr/0013), or any process (0019). An
+    elastic job goes on meanwhile with those that run, if they are enough."""
     said, counted = plan.job.spec.restart, action is restart.Action.RETRY
     reason = budget.reason(status, said, now, counted=counted)
     status = status.model_copy(
@@ -41,7 +41,7 @@ def begin_again(
             "disruptions": status.disruptions + (not counted),
         }
     )
-    text = _why(plan, status, failure, reason)
+    text = _why(plan, observed, status, failure, reason)
     stopped = (conditions.RUNNING, False, conditions.RESTARTING)
     begins = (conditions.RESTARTING, True, reason)
     generation = plan.job.generation
@@ -74,6 +74,8 @@ def assembled(plan: Plan, observed: Observed, status: JobStatus) -> bool:
     """Whether all pods run, or did, that are to run in this attempt."""
     if status.start_time is not None and not conditions.is_true(status, conditions.RESTARTING):
         return True
+    if inplace.under_way(observed, status):
+        return False
     up = len(observed.running) + len(observed.succeeded)
     if plan.job.spec.elastic is None:
         return up == len(plan.pods) and not _outdated(plan, observed, status)
@@ -126,7 +128,7 @@ def _told(plan: Plan, observed: Observed, status: JobStatus, now: datetime, slow
     queue = queue_of(plan.job.spec.scheduling)
     again = conditions.find(status, conditions.RESTARTING)
     if again is not None and again.status == "True" and status.failure is not None:
-        phase, why = conditions.RESTARTING, _why(plan, status, status.failure, again.reason)
+        phase, why = conditions.RESTARTING, _why(plan, observed, status, status.failure, again.reason)
         text = message.restarting(why, observed, len(plan.pods), queue)
         reason = conditions.RESTARTING if reason == message.PODS_PENDING else reason
         if goes_on(plan, observed):
@@ -142,14 +144,15 @@ def _told(plan: Plan, observed: Observed, status: JobStatus, now: datetime, slow
     return say(status, generation, now, phase, text, scheduled, running)
 
 
-def _why(plan: Plan, status: JobStatus, failure: Failure, reason: str) -> str:
+def _why(plan: Plan, observed: Observed, status: JobStatus, failure: Failure, reason: str) -> str:
     """`Restarting 1/3: worker-2, rank 5: ended by SIGKILL`. `reason`: of condition Restarting."""
     said, spent = plan.job.spec.restart, status.restarts_spent
     counted = reason in (budget.COUNTED, budget.BACK_OFF)
     which = f"{spent}/{max(said.limit, spent)}" if counted else "after a disruption"
     pause = budget.pause(reason, spent, said)
     when = f", after a pause of {pause:.0f}s" if pause else ""
-    return f"{conditions.RESTARTING} {which}{when}: {sentence(failure)}"
+    here = f"; {inplace.IN_ITS_POD}" if inplace.stays(observed, status) else ""
+    return f"{conditions.RESTARTING} {which}{when}: {sentence(failure)}{here}"
 
 
 def _outdated(plan: Plan, observed: Observed, status: JobStatus) -> tuple[Pod, ...]:

@@ -31,7 +31,7 @@ from trireme.lifecycle.assemble import (
 from trireme.lifecycle.decision import Decision, PodDeletion, PodExpiry
 from trireme.lifecycle.observe import Observed
 from trireme.lifecycle.pod import Pod
-from trireme.lifecycle.policies import budget, deadline, nodes, shrink, suspend
+from trireme.lifecycle.policies import budget, deadline, inplace, nodes, shrink, suspend
 from trireme.lifecycle.policies.cleanup import expired, leftovers
 from trireme.lifecycle.policies.failure import RANK_FAILED, Verdict, judge
 from trireme.lifecycle.policies.restart import Action, action
@@ -80,12 +80,18 @@ def _alive(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> 
         return _suspend(plan, observed, status, now)
     if late := _late(plan, observed, status, now):
         return _finish(plan, observed, status, now, conditions.FAILED, deadline.EXCEEDED, late)
+    if (failed := inplace.uncounted(plan, observed, status, now)) is not None:
+        return begin_again(plan, observed, status, failed, Action.RETRY, now)
     if not assembled(plan, observed, status):
         decision = assemble(plan, observed, status, now)
     else:
         decision = _run(plan, observed, _started(status, now), now)
     left = deadline.active_left(plan.job.spec, decision.status, now)
-    return replace(decision, look_again_seconds=soonest(decision.look_again_seconds, left))
+    return replace(
+        decision,
+        ruling=inplace.ruling(plan, observed, status, now),
+        look_again_seconds=soonest(decision.look_again_seconds, left),
+    )
 
 
 def rejected(generation: int, status: JobStatus, errors: tuple[FieldError, ...], now: datetime) -> JobStatus:

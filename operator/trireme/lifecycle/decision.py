@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trireme.contract.wire import Ruling
 from trireme.plan.plan import PodPlan
 from trireme.spec.status import JobStatus
 
@@ -37,6 +38,8 @@ class Decision:
     """Service, Secret and ConfigMap are made before the first of them."""
     poll_coordinator: str = ""
     """IP address of the coordinator's pod when its progress is wanted."""
+    ruling: Ruling | None = None
+    """What the coordinator is told of a failure that waits for it."""
     look_again_seconds: float | None = None
     """When to reconcile again though nothing happens."""
     remove_job: bool = False

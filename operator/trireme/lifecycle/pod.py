@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from trireme.contract import wire
+
 
 class PodPhase(str, Enum):
     """core/v1 PodPhase."""
@@ -74,3 +76,10 @@ class Pod:
     message: str = ""
     disruption: str = ""
     """Reason of a true DisruptionTarget condition: `EvictionByEvictionAPI`, `PreemptionByScheduler`, ..."""
+
+
+def ended_in(pod: Pod) -> int:
+    """The attempt in which a pod failed: the one that made it, or a later one for which its processes were started
+    again in it (docs/adr/0019)."""
+    said = wire.read_termination(pod.terminated.message) if pod.terminated is not None else None
+    return max(pod.attempt, said.attempt or 0) if said is not None else pod.attempt

@@ -56,6 +56,11 @@ def root_cause(failed: Iterable[Pod], vanished: Iterable[str] = ()) -> Cause | N
     return Cause(first.failure, first.weight > 0, first.taken_away) if first is not None else None
 
 
+def reported(failure: wire.Failure, pod: Pod) -> Cause:
+    """The cause that the coordinator names, of a pod that runs."""
+    return Cause(_of_wire(failure, pod), followed=_weight(failure.exit_code, failure) > 0)
+
+
 def _deleted(pod_name: str, node: str = "") -> Failure:
     role, index = pod_name.rsplit("-", 2)[-2:]
     message = "the pod was deleted while it ran"

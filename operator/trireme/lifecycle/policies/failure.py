@@ -13,7 +13,7 @@ from datetime import datetime
 
 from trireme.lifecycle import conditions
 from trireme.lifecycle.observe import Observed
-from trireme.lifecycle.pod import Pod
+from trireme.lifecycle.pod import Pod, ended_in
 from trireme.lifecycle.rootcause import Cause, root_cause
 from trireme.spec.model import RestartScope
 from trireme.spec.status import JobStatus
@@ -54,7 +54,7 @@ def _uncounted(observed: Observed, status: JobStatus) -> tuple[Sequence[Pod], Se
     restarts, what an earlier attempt left is counted.
     """
     if conditions.is_true(status, conditions.RESTARTING):
-        return [pod for pod in observed.failed if pod.attempt >= status.attempt and not pod.deleting], ()
+        return [pod for pod in observed.failed if ended_in(pod) >= status.attempt and not pod.deleting], ()
     if status.start_time is None:
         return [pod for pod in observed.failed if not pod.deleting], ()
     missing = [*(pod.name for pod in observed.absent), *(pod.name for pod in observed.foreign)]
