@@ -38,8 +38,9 @@ from trireme_worker.service import CoordinatorService
 
 FORWARDED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-STOP_SECONDS = 1.0
-"""For ranks to end when a peer has failed: what they compute together cannot succeed any more."""
+STOP_SECONDS = 0.1
+"""For ranks to end when a peer has failed: what they compute together cannot succeed any more, and what they could save
+needs their peers. An interpreter that takes torch down by itself needs longer than that."""
 CANCEL_SECONDS = 0.1
 """Between two tries to cancel what waits."""
 PARTING_SECONDS = 1.0
@@ -305,7 +306,8 @@ class Agent:
         how = "the processes of this pod end" if own else f"generation {self._generation} has ended"
         self._pod.output.say(f"{how}: {wire.pod_label(cause)}: {cause.message}")
         told = cause.rank is None and cause.exit_code == exits.TERMINATED
-        return _Again(self._env.grace_seconds if told else self._quickly())
+        saves = told or (own and self._env.shards)
+        return _Again(self._env.grace_seconds if saves else self._quickly())
 
     def _quickly(self) -> float:
         return min(STOP_SECONDS, self._env.grace_seconds)

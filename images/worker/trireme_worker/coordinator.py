@@ -13,20 +13,7 @@ what it decides is read from `joined`, `orders` and `report`, and has changed wh
 from __future__ import annotations
 
 from trireme.contract import exits, names, wire
-from trireme.contract.wire import (
-    Beat,
-    Failure,
-    Generation,
-    JobReport,
-    Join,
-    Joined,
-    News,
-    Order,
-    Orders,
-    Phase,
-    Ruling,
-    State,
-)
+from trireme.contract.wire import Beat, Failure, Generation, Join, Joined, Order, Orders, Phase, State
 
 from trireme_worker import membership, verdict
 from trireme_worker.growth import Growth
@@ -34,13 +21,10 @@ from trireme_worker.hangwatch import HangWatch
 from trireme_worker.holding import OPERATOR, Holding
 from trireme_worker.membership import Seat, Terms, Who
 from trireme_worker.pace import Pace
+from trireme_worker.roster import NotAMember, Roster
 
 NEXT_GENERATION = "the next generation"
 """What a newcomer to a running job waits for, in the place of a missing pod's name."""
-
-
-class NotAMember(ValueError):
-    """The sender has no place in this generation; the text says why."""
 
 
 class Coordinator:
@@ -49,11 +33,7 @@ class Coordinator:
         self._deadline = now + terms.join_seconds
         self._number = terms.first
         """Of the present generation; while one forms, of the last one that anybody has told of."""
-        self._seats: dict[Who, Seat] = {}
-        self._former: dict[Who, Seat] = {}
-        """Of the generation that has ended, while the next one forms; those that failed are not among them."""
-        self._retired: dict[str, Failure] = {}
-        """Incarnations that never come back, and why."""
+        self._roster = Roster(terms)
         self._holders: dict[int, Who] = {}
         """Whose each rank is."""
         self._failures: list[Failure] = []
@@ -74,11 +54,12 @@ class Coordinator:
         """Idempotent. Raises NotAMember for a pod that the job does not have."""
         if not membership.belongs(self._terms, join):
             raise self._stranger(join)
-        if join.incarnation in self._retired:
+        if join.incarnation in self._roster.retired:
             return
         self._holding.learns(join.attempt)
         for incarnation, failure in self._holding.replaced(join):
-            self._give_up(incarnation, failure)
+            self._roster.give_up(incarnation, failure)
+            self.revision += 1
         if self._holding.joins(join):
             return
         who = join.role, join.index
@@ -86,13 +67,15 @@ class Coordinator:
             self._join_forming(who, join, now)
         elif self.phase is Phase.RUNNING:
             self._join_running(who, join, now)
-        elif self.phase is Phase.DONE and (who not in self._seats or not self._seats[who].holds(join.incarnation)):
-            self._seats[who] = Seat(join, now, done=True)
+        elif self.phase is Phase.DONE and (
+            who not in self._roster.seats or not self._roster.seats[who].holds(join.incarnation)
+        ):
+            self._roster.seats[who] = Seat(join, now, done=True)
 
     def joined(self, join: Join) -> Joined:
         """What a joining member hears."""
-        if join.incarnation in self._retired:
-            return Joined(failure=verdict.brief(self._retired[join.incarnation]))
+        if join.incarnation in self._roster.retired:
+            return Joined(failure=verdict.brief(self._roster.retired[join.incarnation]))
         if self._holding.holds(join.incarnation):
             return Joined(missing=(OPERATOR,))
         if self.phase is Phase.FORMING:
@@ -101,20 +84,21 @@ class Coordinator:
             return Joined(None, self._missing_names(), verdict.brief(self.failure))
         if self._waits(join):
             return Joined(missing=(NEXT_GENERATION,))
-        return Joined(self.generation, done=self._seats[join.role, join.index].done)
+        return Joined(self.generation, done=self._roster.seats[join.role, join.index].done)
 
     def awaits(self, join: Join) -> bool:
         """Whether a joining member has still to wait for what it is to hear."""
-        held = self._holding.holds(join.incarnation)
-        return (held or self.phase is Phase.FORMING or self._waits(join)) and join.incarnation not in self._retired
+        if join.incarnation in self._roster.retired:
+            return False
+        return self.phase is Phase.FORMING or self._waits(join) or self._holding.holds(join.incarnation)
 
     def beat(self, beat: Beat, now: float) -> None:
         """Raises NotAMember when another pod holds the place, or the generation is none of the sender's."""
         who = beat.role, beat.index
-        seat = self._seats.get(who)
+        seat = self._roster.seats.get(who)
         if self.phase is Phase.FORMING:
-            self._beat_forming(who, beat, now)
-        elif beat.incarnation not in self._retired:
+            self._roster.beat_forming(who, beat, now)
+        elif beat.incarnation not in self._roster.retired:
             if seat is None or seat.join.incarnation != beat.incarnation:
                 raise NotAMember(f"{names.pod_label(*who)} has not joined")
             if beat.state is not State.LEFT:
@@ -127,14 +111,14 @@ class Coordinator:
         """What the sender of a beat is to do. Raises NotAMember when its generation ended before the last one did."""
         if self.phase is Phase.DONE:
             return Orders(Order.FINISH)
-        failure = self._retired.get(beat.incarnation, self.failure if self.phase is Phase.FAILED else None)
+        failure = self._roster.retired.get(beat.incarnation, self.failure if self.phase is Phase.FAILED else None)
         if failure is not None:
             return Orders(Order.STOP, verdict.brief(failure))
         self._of_this_generation(beat)
         if self.phase is Phase.FORMING:
             return Orders(Order.REJOIN, verdict.brief(self.failure))
-        seat = self._seats[beat.role, beat.index]
-        if seat.gone and seat.holds(beat.incarnation):
+        seat = self._roster.seats.get((beat.role, beat.index))
+        if seat is not None and seat.gone and seat.holds(beat.incarnation):
             return Orders(Order.REJOIN, verdict.brief(seat.failure))
         return Orders(Order.DUMP if self._hangs.asks((beat.role, beat.index)) else Order.CONTINUE)
 
@@ -142,9 +126,9 @@ class Coordinator:
         """What happens by time alone: members fall silent, a verdict settles, no step comes, the joining ends."""
         self._see_to_held(now)
         if self.phase is Phase.FORMING:
-            for who in self._silent(now, self._terms.silence_seconds):
-                del self._seats[who]
-            if membership.enough(self._terms, self._growth.gathering(self._seats, self._former, now)):
+            for who in self._roster.silent(now, self._terms.silence_seconds):
+                del self._roster.seats[who]
+            if membership.enough(self._terms, self._growth.gathering(self._roster.seats, self._roster.former, now)):
                 self._form_next(now)
             elif now >= self._deadline:
                 self._never_formed(now)
@@ -157,31 +141,25 @@ class Coordinator:
 
     def deserted(self, now: float, but: Who) -> bool:
         """Whether every member except `but` has had its last orders or has fallen silent: the coordinator may go."""
-        if self.phase is Phase.FORMING:
-            return all(who == but or seat.left or who in self._seats for who, seat in self._former.items())
-        limit = now - self._terms.silence_seconds
-        return all(
-            who == but or seat.left or seat.heard < limit or (seat.gone and seat.join.incarnation)
-            for who, seat in self._seats.items()
-        )
+        return self._roster.all_heard(but) if self.phase is Phase.FORMING else self._roster.all_left(now, but)
 
     def listens(self, now: float) -> None:
         """An operator asks that gives rulings."""
         self._holding.listens(now)
 
-    def rule(self, ruling: Ruling, now: float) -> None:
+    def rule(self, ruling: wire.Ruling, now: float) -> None:
         """Idempotent."""
         self._holding.rule(ruling, now)
         self._see_to_held(now)
         self.revision += 1
 
-    def news(self, now: float) -> News:
+    def news(self, now: float) -> wire.News:
         """The report, to an operator that gives rulings."""
         known = vars(self.report(now)) | {"failure": verdict.brief(self.failure)}
-        return News(**known, number=self.revision, attempt=self._holding.attempt, held=self._holding.first())
+        return wire.News(**known, number=self.revision, attempt=self._holding.attempt, held=self._holding.first())
 
-    def report(self, now: float) -> JobReport:
-        return JobReport(
+    def report(self, now: float) -> wire.JobReport:
+        return wire.JobReport(
             phase=self.phase,
             generation=self._number,
             missing=self._missing_names(),
@@ -189,24 +167,24 @@ class Coordinator:
             steps_per_second=self._pace.steps_per_second(),
             failure=self.failure,
             stragglers=self._pace.stragglers(now),
-            silent=self._silenced(now),
+            silent=self._roster.silenced(now),
         )
 
     def _join_forming(self, who: Who, join: Join, now: float) -> None:
         self._number = max(self._number, join.generation)
-        self._growth.joins(who, join, self._seats, now)
-        self._seats[who] = Seat(join, now, done=join.done, place=join.place)
-        running = max(seat.join.generation for seat in self._seats.values())
+        self._growth.joins(who, join, self._roster.seats, now)
+        self._roster.seats[who] = Seat(join, now, done=join.done, place=join.place)
+        running = max(seat.join.generation for seat in self._roster.seats.values())
         if running:
             self._growth.resumes()
         if self._terms.independent and running and not self._terms.limits:
             self._resume(running, now)
-        elif membership.enough(self._terms, self._growth.gathering(self._seats, self._former, now)):
+        elif membership.enough(self._terms, self._growth.gathering(self._roster.seats, self._roster.former, now)):
             self._form_next(now)
 
     def _form_next(self, now: float) -> None:
-        self._seats = self._growth.admits(self._seats)
-        resumed = self._terms.independent and any(seat.join.generation for seat in self._seats.values())
+        self._roster.seats = self._growth.admits(self._roster.seats)
+        resumed = self._terms.independent and any(seat.join.generation for seat in self._roster.seats.values())
         self._number += not resumed
         self._form(now)
 
@@ -215,20 +193,20 @@ class Coordinator:
 
     def _make_room(self, now: float) -> None:
         """The membership changes and nobody has failed."""
-        if self._growth.due(self._seats.values(), now, busy=self._hangs.asking):
+        if self._growth.due(self._roster.seats.values(), now, busy=self._hangs.asking):
             self.failure = None
             self._disband(now, wanted=0, settle=0.0)
 
     def _join_running(self, who: Who, join: Join, now: float) -> None:
-        if who not in self._seats:
+        if who not in self._roster.seats:
             if self._terms.independent:
-                self._seats[who] = Seat(join, now, place=join.place, seated=now)
+                self._roster.seats[who] = Seat(join, now, place=join.place, seated=now)
                 self._seat_ranks()
                 self.revision += 1
             else:
                 self._growth.come(who, join, now)
             return
-        seat = self._seats[who]
+        seat = self._roster.seats[who]
         same = seat.holds(join.incarnation)
         if same and not seat.gone and (self._terms.independent or join.generation < self._number):
             seat.heard = now
@@ -237,68 +215,51 @@ class Coordinator:
             self._lost(who, exits.POD_REPLACED, "another pod of this name came while the job ran", now)
         if self._terms.independent:
             self._succeed(who, join, now)
-        elif self.phase is Phase.FORMING and join.incarnation not in self._retired:
+        elif self.phase is Phase.FORMING and join.incarnation not in self._roster.retired:
             self._join_forming(who, join, now)
 
     def _resume(self, number: int, now: float) -> None:
         """A new coordinator has learned that a generation runs. Whom it has not heard of is as good as lost until it
         joins too; all workers of a job have equally many slots, so the ranks are known when one of them is."""
-        worker = next((seat.join for seat in self._seats.values() if seat.join.slots), None)
+        worker = next((seat.join for seat in self._roster.seats.values() if seat.join.slots), None)
         if worker is None:
             return
         for who, unknown in membership.unknown(self._terms, worker):
-            self._seats.setdefault(who, Seat(unknown, now, gone=True))
+            self._roster.seats.setdefault(who, Seat(unknown, now, gone=True))
         self._number = number
         self._form(now)
-        new = [who for who, seat in self._seats.items() if not seat.gone and seat.join.generation < number]
+        new = [who for who, seat in self._roster.seats.items() if not seat.gone and seat.join.generation < number]
         self._pace.returning(rank for who in new for rank in self._ranks_of(who))
 
     def _form(self, now: float) -> None:
         self._seat_ranks()
-        self._former.clear()
+        self._roster.former.clear()
         self._growth.formed(now)
         self._pace.restart()
         self._hangs.done(now)
         self.phase, self.failure = Phase.RUNNING, None
-        for seat in self._seats.values():
+        for seat in self._roster.seats.values():
             seat.heard = seat.seated = now
         self.revision += 1
 
     def _seat_ranks(self) -> None:
         if self._terms.limits and self._terms.independent:
-            joins = membership.in_places(self._seats.values())
+            joins = membership.in_places(self._roster.seats.values())
         else:
-            joins = membership.in_order(self._terms, (seat.join for seat in self._seats.values()))
+            joins = membership.in_order(self._terms, (seat.join for seat in self._roster.seats.values()))
         self.generation = membership.generation(self._number, joins, self._holding.attempt)
         self._holders = membership.holders(self.generation)
 
     def _succeed(self, who: Who, join: Join, now: float) -> None:
         """An independent member's successor takes its place and its ranks; what was done stays done."""
-        if join.slots != self._seats[who].join.slots:
+        if join.slots != self._roster.seats[who].join.slots:
             raise self._stranger(join)
-        former = self._seats[who]
-        self._seats[who] = Seat(join, now, done=former.done, place=former.place, seated=now)
+        former = self._roster.seats[who]
+        self._roster.seats[who] = Seat(join, now, done=former.done, place=former.place, seated=now)
         self._seat_ranks()
-        if not any(seat.gone for seat in self._seats.values()):
+        if not any(seat.gone for seat in self._roster.seats.values()):
             self.failure = None
         self.revision += 1
-
-    def _beat_forming(self, who: Who, beat: Beat, now: float) -> None:
-        """There is nothing to learn from it but that a member leaves: its place is free for a successor."""
-        seat, former = self._seats.get(who), self._former.get(who)
-        known = former is not None and former.join.incarnation == beat.incarnation
-        mine = seat is not None and seat.join.incarnation == beat.incarnation
-        if not (known or mine or beat.incarnation in self._retired):
-            raise NotAMember(f"{names.pod_label(*who)} has not joined")
-        if beat.state is State.LEFT:
-            if mine:
-                del self._seats[who]
-            if known and former is not None:
-                former.left = True
-        elif former is not None and known:
-            former.heard = now
-        elif not known and beat.incarnation not in self._retired:
-            raise NotAMember(f"{names.pod_label(*who)} is in no generation yet")
 
     def _hear(self, who: Who, seat: Seat, beat: Beat, now: float) -> None:
         seat.heard = now
@@ -318,12 +279,12 @@ class Coordinator:
             return
         if beat.failure is not None and beat.failure != seat.failure and not seat.gone:
             self._failed(who, beat.failure, now)
-        elif not self._failures and membership.all_done(self._terms, self._seats):
+        elif not self._failures and membership.all_done(self._terms, self._roster.seats):
             self.phase = Phase.DONE
             self.revision += 1
 
     def _failed(self, who: Who, failure: Failure, now: float) -> None:
-        self._seats[who].failure = failure
+        self._roster.seats[who].failure = failure
         if self._terms.independent:
             self._lose(who, failure, now)
             self.failure = failure
@@ -337,16 +298,11 @@ class Coordinator:
     def _lost(self, who: Who, reason: str, message: str, now: float) -> None:
         self._failed(who, Failure(*who, exits.COORDINATOR_LOST, reason, message, at=now), now)
 
-    def _silenced(self, now: float) -> dict[str, float]:
-        """The last ones: whatever becomes of their pods, they are not heard any more."""
-        silent = [(each, why.at) for each, why in self._retired.items() if why.reason == exits.POD_SILENT]
-        return {each: float(int(now - at)) for each, at in silent[-wire.MISSING_MAX :]}
-
     def _find_lost(self, now: float) -> None:
         """Silence alone must last; while connections break, a few beats that did not come are enough."""
         seconds = self._terms.quiet_seconds if self._failures else self._terms.silence_seconds
-        for who in self._silent(now, seconds):
-            if self.phase is Phase.RUNNING and self._seats[who].failure is None:
+        for who in self._roster.silent(now, seconds):
+            if self.phase is Phase.RUNNING and self._roster.seats[who].failure is None:
                 self._lost(who, exits.POD_SILENT, f"the pod has not been heard of for {seconds:g} s", now)
 
     def _judge(self, now: float) -> None:
@@ -355,7 +311,8 @@ class Coordinator:
         if not self._failures:
             return
         settled = now >= self._reported + self._terms.settle_seconds and all(
-            seat.failure is not None or seat.left or seat.heard >= self._reported for seat in self._seats.values()
+            seat.failure is not None or seat.left or seat.heard >= self._reported
+            for seat in self._roster.seats.values()
         )
         if settled or verdict.certain(self._failures):
             self._end(verdict.root(self._failures), now)
@@ -367,59 +324,52 @@ class Coordinator:
         if not self._terms.restarts:
             self.phase = Phase.FAILED
             return
-        for who, seat in self._seats.items():
+        for who, seat in self._roster.seats.items():
             if seat.failure == cause and self._holding.hold(seat, cause, now):
                 continue
             if seat.failure is not None and (seat.failure == cause or seat.failure.exit_code == exits.COORDINATOR_LOST):
                 self._retire(who, seat.failure)
         left = cause.rank is None and cause.exit_code == exits.TERMINATED
         settle = self._terms.limits.settle_seconds if self._terms.limits and not left else 0.0
-        self._disband(now, sum(role == names.ROLE_WORKER for role, _ in self._seats), settle)
+        self._disband(now, sum(role == names.ROLE_WORKER for role, _ in self._roster.seats), settle)
 
     def _disband(self, now: float, wanted: int, settle: float) -> None:
         """`wanted`: workers that are waited for `settle` seconds."""
-        self._former = {who: seat for who, seat in self._seats.items() if not seat.gone}
-        for seat in self._former.values():
+        self._roster.former = {who: seat for who, seat in self._roster.seats.items() if not seat.gone}
+        for seat in self._roster.former.values():
             seat.heard = now
-        self._seats = self._growth.ended(now, wanted, settle)
+        self._roster.seats = self._growth.ended(now, wanted, settle)
         self._hangs.stop()
         self.phase, self._deadline = Phase.FORMING, now + self._terms.join_seconds
         self.revision += 1
 
     def _lose(self, who: Who, failure: Failure, now: float) -> None:
         """A member is out of the generation; it may come back to it when it is held."""
-        seat = self._seats[who]
+        seat = self._roster.seats[who]
         if not self._holding.hold(seat, failure, now):
-            self._retired[seat.join.incarnation] = failure
+            self._roster.retired[seat.join.incarnation] = failure
         seat.gone = True
         self._pace.forget(self._ranks_of(who))
 
     def _see_to_held(self, now: float) -> None:
         for incarnation, failure in self._holding.ended(now):
-            self._give_up(incarnation, failure)
+            self._roster.give_up(incarnation, failure)
+            self.revision += 1
         for join in self._holding.released(now):
             self.join(join, now)
             self.revision += 1
 
-    def _give_up(self, incarnation: str, failure: Failure) -> None:
-        """A held member ends: nobody waits for it any longer."""
-        self._retired[incarnation] = failure
-        former = self._former.get((failure.role, failure.index))
-        if former is not None and former.holds(incarnation):
-            del self._former[failure.role, failure.index]
-        self.revision += 1
-
     def _retire(self, who: Who, failure: Failure) -> None:
-        seat = self._seats[who]
+        seat = self._roster.seats[who]
         seat.gone = True
-        self._retired[seat.join.incarnation] = failure
+        self._roster.retired[seat.join.incarnation] = failure
         self._pace.forget(self._ranks_of(who))
 
     def _find_hung(self, now: float) -> None:
         if self.phase is not Phase.RUNNING or self._failures:
             return
         asked = self._hangs.asking
-        found = self._hangs.look(self._holders, self._seats, now)
+        found = self._hangs.look(self._holders, self._roster.seats, now)
         self.revision += self._hangs.asking and not asked
         if found is not None:
             who, reason = self._holders[found.rank], exits.describe(exits.HUNG).reason
@@ -427,10 +377,6 @@ class Coordinator:
 
     def _ranks_of(self, who: Who) -> list[int]:
         return [rank for rank, holder in self._holders.items() if holder == who]
-
-    def _silent(self, now: float, seconds: float) -> list[Who]:
-        limit = now - seconds
-        return [who for who, seat in self._seats.items() if seat.heard < limit and not (seat.left or seat.gone)]
 
     def _never_formed(self, now: float) -> None:
         who = ", ".join(self._missing_names())
@@ -441,10 +387,7 @@ class Coordinator:
         self.revision += 1
 
     def _missing_names(self) -> tuple[str, ...]:
-        present = {who for who, seat in self._seats.items() if not seat.gone}
-        if self._terms.limits and self.phase is not Phase.FORMING:
-            return ()
-        return membership.missing(self._terms, present)
+        return () if self._terms.limits and self.phase is not Phase.FORMING else self._roster.missing()
 
     def _of_this_generation(self, beat: Beat) -> None:
         """Raises NotAMember."""

@@ -1,7 +1,7 @@
 """Members whose processes have failed and that stay in their pods for the operator's word: start again, or end. Pure.
 
-The coordinator holds them and counts nothing (docs/adr/0019). Without a word in time, and where no operator listens that
-would give one, the pod ends by its failure, and what follows from that is the operator's as well.
+The coordinator holds them and counts nothing (docs/adr/0019). Without a word in time, and where no operator listens
+that would give one, the pod ends by its failure, and what follows from that is the operator's as well.
 """
 
 from __future__ import annotations

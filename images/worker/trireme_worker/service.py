@@ -9,8 +9,9 @@ from http import HTTPStatus
 
 from trireme.contract import codec, names, wire
 
-from trireme_worker.coordinator import Coordinator, NotAMember
+from trireme_worker.coordinator import Coordinator
 from trireme_worker.membership import Terms, Who
+from trireme_worker.roster import NotAMember
 from trireme_worker.server import Refused, Request, Response, Server
 from trireme_worker.store import Store
 from trireme_worker.views import NotAShard, Views

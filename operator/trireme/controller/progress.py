@@ -1,8 +1,8 @@
 """Asks the coordinators of running jobs how far they are, and tells them what becomes of a failure that they hold.
 
-What they say decorates status: a coordinator that does not answer is no failure, the pods' states are the truth. Only of
-pods that run and are silent (lifecycle/silence.py), or whose processes have failed (docs/adr/0019), they tell what no
-state does. A question is held by the coordinator while there is no news, so that a failure is heard of at once.
+What they say decorates status: a coordinator that does not answer is no failure, the pods' states are the truth. Only
+of pods that run and are silent (lifecycle/silence.py), or whose processes have failed (docs/adr/0019), they tell what
+no state does. A question is held by the coordinator while there is no news, so that a failure is heard of at once.
 """
 
 from __future__ import annotations

@@ -24,7 +24,6 @@ from trireme.lifecycle.policies.nodes import overdue
 from trireme.plan.plan import Plan
 from trireme.spec.status import JobStatus
 
-
 RULE_AGAIN_SECONDS = 0.5
 """After a ruling that the coordinator did not take; it waits for one for some seconds."""
 

@@ -20,8 +20,9 @@ from trireme.contract.wire import (
     Progress,
     State,
 )
-from trireme_worker.coordinator import Coordinator, NotAMember
+from trireme_worker.coordinator import Coordinator
 from trireme_worker.membership import Terms
+from trireme_worker.roster import NotAMember
 
 TERMS = Terms(replicas=2, join_seconds=60, silence_seconds=15, settle_seconds=0.5)
 KILLED = Failure("worker", 1, exits.KILLED, "Signal", "ended by SIGKILL", 5.0, 1, "SIGKILL", ("last line",))

@@ -8,8 +8,9 @@ import pytest
 from support.members import beat, failure, formed, server, worker
 from trireme.contract import exits
 from trireme.contract.wire import JobReport, Joined, Order, Orders, Phase, State
-from trireme_worker.coordinator import Coordinator, NotAMember
+from trireme_worker.coordinator import Coordinator
 from trireme_worker.membership import Terms
+from trireme_worker.roster import NotAMember
 
 TERMS = Terms(replicas=2, servers=1, join_seconds=60, restarts=True, independent=True)
 EVERYBODY = [worker(0), worker(1), server(0)]

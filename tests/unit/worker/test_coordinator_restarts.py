@@ -8,8 +8,9 @@ import pytest
 from support.members import beat, failure, formed, worker
 from trireme.contract import exits
 from trireme.contract.wire import Failure, JobReport, Joined, Order, Orders, Phase, Progress, State
-from trireme_worker.coordinator import Coordinator, NotAMember
+from trireme_worker.coordinator import Coordinator
 from trireme_worker.membership import Terms
+from trireme_worker.roster import NotAMember
 
 TERMS = Terms(replicas=3, join_seconds=60, restarts=True)
 EVERYBODY = [worker(index) for index in range(3)]

@@ -74,8 +74,8 @@ def _counted(held: Held, status: JobStatus) -> bool:
 
 
 def _may_stay(plan: Plan, observed: Observed) -> bool:
-    """Whether this restart replaces no pod for another reason: another spec, another agent, or a queue, which admits the
-    pods of each attempt anew."""
+    """Whether this restart replaces no pod for another reason: another spec, another agent, or a queue, which admits
+    the pods of each attempt anew."""
     spec = plan.job.spec
     agents = all(plan.agent.startswith(pod.agent or "-") for pod in observed.running)
     queued = queue_of(spec.scheduling) is not None
