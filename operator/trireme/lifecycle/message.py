@@ -111,7 +111,8 @@ def running(observed: Observed, desired: int, limits: tuple[int, int] | None = N
         pods += f" (elastic {limits[0]}-{limits[1]})"
     if observed.silent:
         return f"{pods}; no progress is known: the coordinator does not answer the operator"
-    if observed.report is not None and observed.report.missing:
+    held = isinstance(observed.report, wire.News) and observed.report.held is not None  # its end is a matter of moments
+    if observed.report is not None and observed.report.missing and not held:
         return f"Running: waiting for {', '.join(observed.report.missing)} to join"
     if observed.report is not None and observed.report.stragglers:
         return f"{pods}; {slow_rank(observed.report.stragglers)}"
