@@ -256,7 +256,8 @@ def test_an_elastic_job_waits_for_the_ruling_and_goes_on_without_a_pod_that_is_l
     coordinator.tick(1.0 + RULING_SECONDS - 0.1)
     assert coordinator.phase is Phase.FORMING
     coordinator.tick(1.0 + RULING_SECONDS)
-    assert [member.index for member in (coordinator.generation or pytest.fail()).members] == [0, 2]
+    assert coordinator.generation is not None
+    assert [member.index for member in coordinator.generation.members] == [0, 2]
 
 
 def test_what_the_operator_hears_of_a_long_log_is_bounded() -> None:
