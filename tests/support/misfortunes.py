@@ -24,6 +24,9 @@ class Misfortune:
     strike: Strike
     restarts: int = 0
     disruptions: int = 0
+    replaced: tuple[int, ...] | None = None
+    """How many pods may be replaced, where it is not one for each that is counted: what ends a process ends no pod,
+    while there is an operator to ask."""
 
 
 async def kill_rank(arena: Arena, rng: random.Random) -> None:
@@ -103,7 +106,7 @@ async def _kill(arena: Arena, role: str, index: int) -> None:
 
 
 FOR_ALL = {
-    "rank killed": Misfortune(kill_rank, restarts=1),
+    "rank killed": Misfortune(kill_rank, restarts=1, replaced=(0,)),
     "pod killed": Misfortune(kill_pod, restarts=1),
     "coordinator killed": Misfortune(kill_coordinator, restarts=1),
     "pod deleted": Misfortune(delete_pod, disruptions=1),
@@ -111,11 +114,13 @@ FOR_ALL = {
     "memory full": Misfortune(fill_memory, restarts=1),
     "node lost": Misfortune(lose_node, disruptions=1),
     "operator killed": Misfortune(kill_operator),
-    "rank and operator killed": Misfortune(kill_rank_and_operator, restarts=1),
+    "rank and operator killed": Misfortune(kill_rank_and_operator, restarts=1, replaced=(0, 1)),
 }
+CUT = Misfortune(cut_network, restarts=1, replaced=(0, 1))
+"""One, when nobody notices before the job hangs."""
 OF = {
-    "horovod": {**FOR_ALL, "network cut": Misfortune(cut_network, restarts=1)},
-    "torch": {**FOR_ALL, "network cut": Misfortune(cut_network, restarts=1)},
+    "horovod": {**FOR_ALL, "network cut": CUT},
+    "torch": {**FOR_ALL, "network cut": CUT},
     "ps": {
         **FOR_ALL,
         "network cut": Misfortune(cut_network),  # requests are sent again
