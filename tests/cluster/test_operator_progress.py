@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -157,3 +158,85 @@ async def test_a_coordinator_that_cannot_be_reached_is_silent_until_it_answers(
         poller.drop(KEY)
         assert not poller.silent(KEY)
     assert (found, changes.keys) == ([(True, None), (False, REPORT)], [KEY, KEY])
+
+
+async def test_news_is_asked_for_by_its_number_and_again_at_once(serve: Serve) -> None:
+    """A coordinator that holds the question while there is none: no pause is waited for between two news."""
+    questions: list[str] = []
+    done = asyncio.Event()
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        questions.append(request.query_string)
+        if len(questions) > 3:
+            done.set()
+        return web.Response(body=codec.encode(replace(REPORT, number=len(questions))))
+
+    await serve(answer)
+    async with Poller(Changes(), seconds=60, concurrency=2) as poller:
+        poller.want(KEY, TARGET)
+        task = asyncio.create_task(poller.run())
+        await asyncio.wait_for(done.wait(), 5)
+        task.cancel()
+        await asyncio.wait([task])
+    assert questions == ["after=0", "after=1", "after=2", "after=3"]
+
+
+RULING = wire.Ruling("pod-uid", 0, next_attempt=1)
+
+
+async def test_a_ruling_is_sent_and_its_answer_is_the_report(serve: Serve) -> None:
+    said = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        assert (request.method, request.path) == ("POST", "/v1/ruling")
+        assert request.headers["Authorization"] == "Bearer token"
+        said.append(codec.decode(wire.Ruling, await request.read()))
+        return web.Response(body=codec.encode(REPORT))
+
+    await serve(answer)
+    async with Poller(Changes(), seconds=60, concurrency=2) as poller:
+        assert not await poller.rule(KEY, RULING)
+        poller.want(KEY, TARGET)
+        assert await poller.rule(KEY, RULING)
+    assert (said, poller.report(KEY)) == ([RULING], REPORT)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [pytest.param(404, b"", id="an older coordinator"), pytest.param(200, b"garbage", id="garbage")],
+)
+async def test_a_ruling_that_is_not_heard_is_told(serve: Serve, status: int, body: bytes) -> None:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=status, body=body)
+
+    await serve(answer)
+    async with Poller(Changes(), seconds=60, concurrency=2) as poller:
+        poller.want(KEY, TARGET)
+        assert not await poller.rule(KEY, RULING)
+    assert poller.report(KEY) is None
+
+
+async def test_a_report_from_before_a_ruling_is_no_news(serve: Serve) -> None:
+    asked, ruled, changes = asyncio.Event(), asyncio.Event(), Changes()
+    held = wire.Held("pod-uid", 0, wire.Failure("worker", 1, 137, "Signal", "ended by SIGKILL", 1.0))
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if request.method == "POST":
+            return web.Response(body=codec.encode(replace(REPORT, number=2, attempt=1)))
+        if asked.is_set():  # a later question is held for ever
+            await asyncio.Event().wait()
+        asked.set()
+        await ruled.wait()
+        return web.Response(body=codec.encode(replace(REPORT, number=1, held=held)))
+
+    await serve(answer)
+    async with Poller(changes, seconds=0.0, concurrency=2) as poller:
+        poller.want(KEY, TARGET)
+        task = asyncio.create_task(poller.run())
+        await asyncio.wait_for(asked.wait(), 5)
+        assert await poller.rule(KEY, RULING)
+        ruled.set()
+        await asyncio.wait_for(changes.event.wait(), 5)
+        task.cancel()
+        await asyncio.wait([task])
+    assert poller.report(KEY) == replace(REPORT, number=2, attempt=1)

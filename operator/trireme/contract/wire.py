@@ -62,6 +62,8 @@ TERMINATION_MESSAGE_MAX = 4096
 """Bytes the kubelet keeps (Kubernetes: container termination message)."""
 MISSING_MAX = 10
 """Names of missing pods that a message spells out before it counts the rest."""
+WORD_MAX = 63
+"""Characters of a role, a reason or a signal."""
 METRICS_MAX = 32
 METRIC_NAME_MAX = 63
 
@@ -389,8 +391,10 @@ def pod_label(failure: Failure) -> str:
 
 
 def bounded(failure: Failure) -> Failure:
-    """As much of it as a termination message holds."""
-    said = read_termination(termination_message(Termination(failure.exit_code, failure=failure)))
+    """As much of it as a termination message holds, whoever wrote it."""
+    words = {name: getattr(failure, name)[:WORD_MAX] for name in ("role", "reason", "signal")}
+    short = dataclasses.replace(failure, **words)
+    said = read_termination(termination_message(Termination(failure.exit_code, failure=short)))
     assert said is not None
     assert said.failure is not None
     return said.failure

@@ -46,6 +46,8 @@ class _Asked:
     silent: bool = False
     followed: bool = False
     """A task asks it, again and again."""
+    ruled: int = 0
+    """Rulings that it has heard: an answer from before the last one is no news."""
 
 
 class Poller:
@@ -107,7 +109,7 @@ class Poller:
             return False
         try:
             answer = await asyncio.wait_for(self._fetch(asked.target, wire.RULING_PATH, ruling), ANSWER_SECONDS)
-            asked.report = codec.decode(wire.News, answer)
+            asked.report, asked.ruled = codec.decode(wire.News, answer), asked.ruled + 1
         except (aiohttp.ClientError, TimeoutError, OSError, codec.BadMessage) as error:
             log.info("ruling not heard job=%s/%s address=%s error=%r", *key, asked.target.address, error)
             return False
@@ -126,12 +128,12 @@ class Poller:
             asked.followed = False
 
     async def _ask(self, key: Key, asked: _Asked) -> None:
-        before = asked.report, asked.silent
+        before, ruled = (asked.report, asked.silent), asked.ruled
         asked_at = asyncio.get_running_loop().time()
         try:
             async with self._slots:
                 path = f"{wire.STATUS_PATH}?after={_number(asked)}"
-                asked.report = codec.decode(wire.News, await self._fetch(asked.target, path))
+                news = codec.decode(wire.News, await self._fetch(asked.target, path))
         except (aiohttp.ClientError, TimeoutError, OSError, codec.BadMessage) as error:
             log.debug("no report job=%s/%s address=%s error=%r", *key, asked.target.address, error)
             if asked.missing_since is None:
@@ -139,6 +141,7 @@ class Poller:
             asked.silent = asked_at - asked.missing_since >= SILENT_SECONDS
         else:
             asked.missing_since, asked.silent = None, False
+            asked.report = news if asked.ruled == ruled else asked.report
         if self._asked.get(key) is asked and (asked.report, asked.silent) != before:
             self._changed(key)
 

@@ -57,7 +57,7 @@ def _restart(before: JobStatus, after: JobStatus) -> Iterator[Announcement]:
     disrupted = begun.reason in (budget.DISRUPTED, budget.DISRUPTED_AGAIN)
     yield Announcement(WARNING, budget.DISRUPTED if disrupted else conditions.RESTARTING, after.message)
     if begun.reason in budget.PAUSING:
-        yield Announcement(NORMAL, budget.BACK_OFF, "not for the first time: the next pods are made after a pause")
+        yield Announcement(NORMAL, budget.BACK_OFF, "not for the first time: it goes on after a pause")
 
 
 def _phase(before: JobStatus, after: JobStatus) -> Iterator[Announcement]:

@@ -253,8 +253,8 @@ class Restart(Model):
         RestartScope,
         Field(
             strict=False,
-            description="Failed: the failed pod is replaced; the others stop their processes, keep their pods and "
-            "start again with it. All: every pod is made anew.",
+            description="Failed: a pod whose process died starts it again, a failed pod is replaced; the others stop "
+            "their processes, keep their pods and start again with it. All: every pod is made anew.",
         ),
     ] = RestartScope.FAILED
     backoff_seconds: Annotated[

@@ -38,6 +38,19 @@ def test_the_oldest_lines_go_first():
     assert said.failure.message == FAILURE.message
 
 
+@given(word=st.text(max_size=10_000), message=st.text(max_size=10_000), log=LINES)
+def test_what_is_said_of_a_failure_is_bounded(word, message, log):
+    failure = replace(FAILURE, role=word, reason=word, signal=word, message=message, log_tail=log)
+    bounded = wire.bounded(failure)
+    assert len(wire.termination_message(wire.Termination(1, bounded)).encode()) <= wire.TERMINATION_MESSAGE_MAX
+    assert (bounded.role, bounded.exit_code, wire.bounded(bounded)) == (word[: wire.WORD_MAX], 1, bounded)
+
+
+def test_a_pod_that_none_of_its_processes_started_again_says_no_attempt():
+    assert "attempt" not in wire.termination_message(wire.Termination(1, FAILURE))
+    assert '"attempt":2' in wire.termination_message(wire.Termination(1, FAILURE, attempt=2))
+
+
 @pytest.mark.parametrize("text", ["", "Killed", "{}", '{"exitCode": "1"}', "null"])
 def test_words_of_others_are_not_taken_for_ours(text):
     assert wire.read_termination(text) is None

@@ -63,7 +63,7 @@ def under_way(observed: Observed, status: JobStatus) -> bool:
 def _held(observed: Observed) -> tuple[Pod, Held] | None:
     """What the coordinator holds, when its pod runs; one that has ended speaks for itself."""
     held = observed.report.held if isinstance(observed.report, News) else None
-    if held is None:
+    if held is None or observed.silent:  # its last word may be old by then
         return None
     return next(((pod, held) for pod in observed.running if pod.uid == held.incarnation), None)
 
