@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from support.operating import until
 from trireme.cluster.client import Client
 from trireme.cluster.resources import PODS, TRAINING_JOBS
 from trireme.pocket.cluster import PocketCluster
+from trireme.pocket.kubelet import misfortune
 
 EXAMPLES = Path(__file__).parents[2] / "manifests/examples"
 SECONDS = 110
@@ -84,3 +86,35 @@ async def test_an_example_goes_on_when_it_is_scaled_down_and_up_again_at_once(ex
 async def uid(client: Client, name: str) -> str:
     """Of the third worker."""
     return str((await client.get(PODS, "default", f"{name}-worker-2"))["metadata"]["uid"])
+
+
+async def test_a_killed_rank_starts_again_in_its_pod_and_the_other_goes_on_in_its_process(tmp_path: Path) -> None:
+    example = "digits-elastic-horovod"
+    async with (
+        asyncio.timeout(SECONDS),
+        PocketCluster(tmp_path / "cluster") as cluster,
+        cluster.client() as client,
+    ):
+        await client.create(TRAINING_JOBS, "default", training(example))
+        await status(client, example, lambda said: said.get("progress", {}).get("step", 0) > 0)
+        pods = await uids(client, example)
+        survivor = misfortune.rank(pods[0], 0)
+        misfortune.signal_rank(pods[1], 1, signal.SIGKILL)
+        await status(client, example, lambda said: again(said) == ("True", 1))
+        await status(client, example, lambda said: again(said) == ("False", 1))
+        assert (misfortune.rank(pods[0], 0), await uids(client, example)) == (survivor, pods)
+        done = await status(client, example, lambda said: "completionTime" in said)
+    assert (done["phase"], done["attempt"], done["restarts"]) == ("Succeeded", 1, 1), done["message"]
+    assert done["progress"]["metrics"]["accuracy"] >= 0.95
+
+
+def again(said: Object) -> tuple[str, int]:
+    """Whether it restarts, and how often it has."""
+    restarting = next((each["status"] for each in said["conditions"] if each["type"] == "Restarting"), "")
+    return restarting, said.get("restarts", 0)
+
+
+async def uids(client: Client, name: str) -> list[str]:
+    """Of the first two workers' pods."""
+    found = [await client.get(PODS, "default", f"{name}-worker-{index}") for index in range(2)]
+    return [pod["metadata"]["uid"] for pod in found]

@@ -43,7 +43,8 @@ class Coordinator:
         self._growth = Growth(terms, now)
         self._pace = Pace()
         self._hangs = HangWatch(terms, self._pace)
-        self._holding = Holding(terms.first)
+        self.holding = Holding(terms.first)
+        """Its number is that of the news: a generation's end is none, whose failure it was the pods' ends say."""
         self.phase = Phase.FORMING
         self.generation: Generation | None = None
         self.failure: Failure | None = None
@@ -56,11 +57,11 @@ class Coordinator:
             raise self._stranger(join)
         if join.incarnation in self._roster.retired:
             return
-        self._holding.learns(join.attempt)
-        for incarnation, failure in self._holding.replaced(join):
+        self.holding.learns(join.attempt)
+        for incarnation, failure in self.holding.replaced(join):
             self._roster.give_up(incarnation, failure)
             self.revision += 1
-        if self._holding.joins(join):
+        if self.holding.joins(join):
             return
         who = join.role, join.index
         if self.phase is Phase.FORMING:
@@ -76,7 +77,7 @@ class Coordinator:
         """What a joining member hears."""
         if join.incarnation in self._roster.retired:
             return Joined(failure=verdict.brief(self._roster.retired[join.incarnation]))
-        if self._holding.holds(join.incarnation):
+        if self.holding.holds(join.incarnation):
             return Joined(missing=(OPERATOR,))
         if self.phase is Phase.FORMING:
             return Joined(missing=self._missing_names())
@@ -90,7 +91,7 @@ class Coordinator:
         """Whether a joining member has still to wait for what it is to hear."""
         if join.incarnation in self._roster.retired:
             return False
-        return self.phase is Phase.FORMING or self._waits(join) or self._holding.holds(join.incarnation)
+        return self.phase is Phase.FORMING or self._waits(join) or self.holding.holds(join.incarnation)
 
     def beat(self, beat: Beat, now: float) -> None:
         """Raises NotAMember when another pod holds the place, or the generation is none of the sender's."""
@@ -143,20 +144,16 @@ class Coordinator:
         """Whether every member except `but` has had its last orders or has fallen silent: the coordinator may go."""
         return self._roster.all_heard(but) if self.phase is Phase.FORMING else self._roster.all_left(now, but)
 
-    def listens(self, now: float) -> None:
-        """An operator asks that gives rulings."""
-        self._holding.listens(now)
-
     def rule(self, ruling: wire.Ruling, now: float) -> None:
         """Idempotent."""
-        self._holding.rule(ruling, now)
+        self.holding.rule(ruling, now)
         self._see_to_held(now)
         self.revision += 1
 
     def news(self, now: float) -> wire.News:
         """The report, to an operator that gives rulings."""
         known = vars(self.report(now)) | {"failure": verdict.brief(self.failure)}
-        return wire.News(**known, number=self.revision, attempt=self._holding.attempt, held=self._holding.first())
+        return wire.News(**known, number=self.holding.number, attempt=self.holding.attempt, held=self.holding.first())
 
     def report(self, now: float) -> wire.JobReport:
         return wire.JobReport(
@@ -247,8 +244,9 @@ class Coordinator:
             joins = membership.in_places(self._roster.seats.values())
         else:
             joins = membership.in_order(self._terms, (seat.join for seat in self._roster.seats.values()))
-        self.generation = membership.generation(self._number, joins, self._holding.attempt)
+        self.generation = membership.generation(self._number, joins, self.holding.attempt)
         self._holders = membership.holders(self.generation)
+        self.holding.formed()
 
     def _succeed(self, who: Who, join: Join, now: float) -> None:
         """An independent member's successor takes its place and its ranks; what was done stays done."""
@@ -269,7 +267,7 @@ class Coordinator:
             self._growth.asks(now)
         for rank, progress in beat.progress.items():
             if self._holders.get(rank) == who and self._pace.add(rank, progress, now):
-                self._holding.steps(beat.incarnation if self._terms.independent else None)
+                self.holding.steps(beat.incarnation if self._terms.independent else None)
         if beat.state is State.DONE and not seat.done:
             seat.done = True
             self._pace.done(self._ranks_of(who))
@@ -325,7 +323,7 @@ class Coordinator:
             self.phase = Phase.FAILED
             return
         for who, seat in self._roster.seats.items():
-            if seat.failure == cause and self._holding.hold(seat, cause, now):
+            if seat.failure == cause and self.holding.hold(seat, cause, now):
                 continue
             if seat.failure is not None and (seat.failure == cause or seat.failure.exit_code == exits.COORDINATOR_LOST):
                 self._retire(who, seat.failure)
@@ -346,16 +344,16 @@ class Coordinator:
     def _lose(self, who: Who, failure: Failure, now: float) -> None:
         """A member is out of the generation; it may come back to it when it is held."""
         seat = self._roster.seats[who]
-        if not self._holding.hold(seat, failure, now):
+        if not self.holding.hold(seat, failure, now):
             self._roster.retired[seat.join.incarnation] = failure
         seat.gone = True
         self._pace.forget(self._ranks_of(who))
 
     def _see_to_held(self, now: float) -> None:
-        for incarnation, failure in self._holding.ended(now):
+        for incarnation, failure in self.holding.ended(now):
             self._roster.give_up(incarnation, failure)
             self.revision += 1
-        for join in self._holding.released(now):
+        for join in self.holding.released(now):
             self.join(join, now)
             self.revision += 1
 

@@ -41,6 +41,8 @@ class Holding:
 
     def __init__(self, attempt: int) -> None:
         self.attempt = attempt
+        self.number = 0
+        """Of the last news that an operator is to hear at once."""
         self._held: dict[str, _Held] = {}
         self._resumed: set[str] = set()
         """Incarnations whose processes were started again in place and have made no step since."""
@@ -49,6 +51,10 @@ class Holding:
     def listens(self, now: float) -> None:
         """An operator asks that gives rulings."""
         self._listened = now
+
+    def formed(self) -> None:
+        """All are there that were missing."""
+        self.number += 1
 
     def learns(self, attempt: int) -> None:
         self.attempt = max(self.attempt, attempt)
@@ -67,6 +73,7 @@ class Holding:
         if seat.left or incarnation in self._resumed or not (heard and _may_start_again(failure)):
             return False
         self._held[incarnation] = _Held(failure, self.attempt, now + RULING_SECONDS)
+        self.number += 1
         return True
 
     def holds(self, incarnation: str) -> bool:
@@ -92,6 +99,7 @@ class Holding:
         held = self._held.get(ruling.incarnation)
         if held is None or held.attempt != ruling.attempt:
             return
+        self.number += 1
         if ruling.next_attempt is None:
             held.until, held.due = now, None
         else:

@@ -138,8 +138,8 @@ class CoordinatorService:
         if "after" not in request.query:
             return Response(codec.encode(self._coordinator.report(self._clock())))
         after = request.after()
-        self._coordinator.listens(self._clock())
-        await self._until(lambda: self._coordinator.revision != after, wire.NEWS_SECONDS)
+        self._coordinator.holding.listens(self._clock())
+        await self._until(lambda: self._coordinator.holding.number != after, wire.NEWS_SECONDS)
         return Response(codec.encode(self._coordinator.news(self._clock())))
 
     async def _rule(self, request: Request) -> Response:

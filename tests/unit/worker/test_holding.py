@@ -25,7 +25,7 @@ LET_GO = Ruling(VICTIM.incarnation, attempt=0)
 def running(terms: Terms = TERMS) -> Coordinator:
     """Generation 1, and an operator that listens."""
     coordinator = formed(terms, [worker(index) for index in range(3)])
-    coordinator.listens(0.5)
+    coordinator.holding.listens(0.5)
     return coordinator
 
 
@@ -48,7 +48,7 @@ def present(coordinator: Coordinator) -> tuple[Phase, int, int, Held | None]:
 
 def test_the_operator_is_asked_and_everybody_joins_again() -> None:
     coordinator = running()
-    before = coordinator.revision
+    before = coordinator.holding.number
     fail(coordinator)
     assert [coordinator.orders(beat(worker(index))) for index in range(3)] == [Orders(Order.REJOIN, CAUSE)] * 3
     assert coordinator.joined(VICTIM) == Joined(missing=(OPERATOR,))
@@ -56,9 +56,9 @@ def test_the_operator_is_asked_and_everybody_joins_again() -> None:
     everybody = ("worker-0", "worker-1", "worker-2")
     held = Held(VICTIM.incarnation, 0, FAILURE)
     assert coordinator.news(1.0) == News(
-        Phase.FORMING, 1, everybody, failure=CAUSE, number=coordinator.revision, attempt=0, held=held
+        Phase.FORMING, 1, everybody, failure=CAUSE, number=coordinator.holding.number, attempt=0, held=held
     )
-    assert coordinator.revision > before
+    assert coordinator.holding.number > before
 
 
 def test_the_next_generation_has_the_attempt_that_was_ruled() -> None:
@@ -212,7 +212,7 @@ def test_an_independent_member_starts_again_alone() -> None:
     generation = coordinator.joined(VICTIM).generation
     assert generation is not None
     assert (generation.number, generation.attempt) == (1, 1)
-    assert coordinator.news(1.2) == News(Phase.RUNNING, 1, number=coordinator.revision, attempt=1)
+    assert coordinator.news(1.2) == News(Phase.RUNNING, 1, number=coordinator.holding.number, attempt=1)
     assert coordinator.orders(beat(VICTIM)) == Orders(Order.CONTINUE)
 
 
