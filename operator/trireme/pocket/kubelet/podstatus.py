@@ -78,7 +78,7 @@ class PodRecord:
     failed: Waiting | None = None
     """The kubelet's own verdict, such as `DeadlineExceeded`; it overrules the containers once the pod is over."""
     over: bool = False
-    """Nothing of the pod is left on the node. Only then it says that it has ended, and why; its containers do so earlier
+    """Nothing of the pod is left on the node. Only then it says that it has ended, and why; its containers do earlier
     (kubelet: mergePodStatus keeps the old phase, reason and message while containers could still run)."""
 
 
