@@ -2,6 +2,8 @@
 
 Pushes and pulls go out range by range, all under way at once, and land where they belong. What is pushed must not be
 changed, and what is pulled into must not be read, before `wait` has returned (as MPI_Isend and MPI_Irecv).
+A tensor of a GPU is read in the order of the stream that is current where the push is called, and written in that of
+the stream that is current where `wait` is.
 """
 
 from __future__ import annotations
@@ -327,9 +329,10 @@ class Client:
         """One request for each range (all by default)."""
         table = registered.table
         indices = range(len(table.ranges)) if indices is None else indices
-        flat = Layout([table.length])
-        out = Bound(outgoing, registered.outgoing if len(outgoing) != 1 else Staging(flat))
-        back = Bound(incoming, registered.incoming if len(incoming) != 1 else Staging(flat))
+        out, back = (
+            Bound(outgoing, registered.staging(outgoing)),
+            Bound(incoming, registered.staging(incoming, back=True)),
+        )
 
         def land() -> None:
             for index in indices:

@@ -8,6 +8,7 @@ the learning rate goes along with every push, so that schedules work as they do 
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -23,7 +24,10 @@ _optimizers = itertools.count()
 
 
 class _Group:
-    """One parameter group as a table. What backward has finished is pushed range by range."""
+    """One parameter group as a table. What backward has finished is pushed range by range.
+
+    Autograd has a thread for each GPU, and computes a gradient on the stream on which forward used its parameter.
+    """
 
     def __init__(self, client: Client, key: str, group: dict[str, Any], passes: int) -> None:
         self.key = key
@@ -38,12 +42,15 @@ class _Group:
         for index, members in enumerate(self._members):
             for at in members:
                 self._ranges_of[at].append(index)
+        self._lock = threading.Lock()
         self.begin()
 
     def begin(self) -> None:
         """Before the first backward of a step."""
         self._counts = [0] * len(self.parameters)
         self._missing = [len(members) for members in self._members]
+        self._made: dict[int, torch.cuda.Event] = {}
+        """Of each gradient on a GPU, the point of its stream behind which it is there."""
         self._pushed: list[int] = []
         self._timestamps: list[int] = []
 
@@ -53,19 +60,34 @@ class _Group:
 
     def ready(self, at: int, push: bool) -> None:
         """Backward has accumulated into a parameter's gradient."""
-        self._counts[at] += 1
-        if self._counts[at] > self._passes:
-            raise ParameterServerError(
-                f"gradients were computed more than {self._passes} times before step(): "
-                "call step() after every backward, or set backward_passes_per_step"
-            )
-        if not push or self._counts[at] < self._passes:
-            return
+        with self._lock:
+            self._counts[at] += 1
+            if self._counts[at] > self._passes:
+                raise ParameterServerError(
+                    f"gradients were computed more than {self._passes} times before step(): "
+                    "call step() after every backward, or set backward_passes_per_step"
+                )
+            device = self.parameters[at].device
+            if device.type == "cuda":
+                self._made[at] = torch.cuda.current_stream(device).record_event()
+            if push and self._counts[at] == self._passes:
+                self._complete(at)
+
+    def _complete(self, at: int) -> None:
+        """Pushes the ranges of which this parameter's gradient was the last."""
         for index in self._ranges_of[at]:
             self._missing[index] -= 1
             if not self._missing[index]:
+                self._wait_for(self._members[index])
                 self._pushed.append(index)
                 self._timestamps.append(self._client.push_ranges(self.key, self._gradients(index), [index], self._rate))
+
+    def _wait_for(self, gradients: Iterable[int]) -> None:
+        """What this thread does next on a GPU comes after these gradients, whichever streams they are made on."""
+        for at in gradients:
+            made = self._made.get(at)
+            if made is not None:
+                torch.cuda.current_stream(self.parameters[at].device).wait_event(made)
 
     def finish(self) -> None:
         """Pushes the rest and fetches the new values."""
@@ -73,6 +95,7 @@ class _Group:
         rest = [index for index in range(len(self._ranges)) if index not in pushed]
         client, parameters = self._client, self.parameters
         if rest:
+            self._wait_for(range(len(parameters)))
             gradients = self._gradients(None)
             self._timestamps.append(client.push_pull_ranges(self.key, gradients, parameters, rest, self._rate))
         if pushed:
