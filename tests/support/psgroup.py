@@ -34,10 +34,18 @@ class Board:
                 self._issue()
             return self._view
 
-    def view(self, after: int) -> View:
+    def view(self, after: int, finished: int | None = None) -> View:
         with self._changed:
-            self._changed.wait_for(lambda: self._view.number > after, HELD_SECONDS)
+            self._changed.wait_for(
+                lambda: self._view.number > after or finished not in (None, len(self._view.finished)), HELD_SECONDS
+            )
             return self._view
+
+    def finish(self, *ranks: int) -> None:
+        """These workers, and no others, have ended with code 0."""
+        with self._changed:
+            self._view = replace(self._view, finished=ranks)
+            self._changed.notify_all()
 
     def remove(self, serving: Serving) -> None:
         with self._changed:

@@ -236,13 +236,13 @@ class Client:
         """Every server saves what it has, now. Returns the files. Raises ParameterServerError."""
         return [reply.meta.decode() for reply in self._ask_all(Header(Kind.CHECKPOINT))]
 
-    def shutdown(self) -> None:
-        """Waits for what is under way, says goodbye: nobody waits for this worker any more."""
+    def shutdown(self, goodbye: bool = True) -> None:
+        """Waits for what is under way. `goodbye`: then nobody waits for this worker any more."""
         try:
             for timestamp in list(self._operations):
                 self.wait(timestamp)
         finally:
-            self.close(goodbye=True)
+            self.close(goodbye)
 
     def close(self, goodbye: bool = False) -> None:
         """Ends without waiting."""
