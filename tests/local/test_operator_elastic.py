@@ -34,7 +34,7 @@ async def scale(client: Client, name: str, replicas: int) -> None:
 
 def training(example: str, **worker: Any) -> Object:
     """The example, for long enough that something happens to it."""
-    job: Object = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8"))
+    job: Object = next(yaml.safe_load_all((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8")))
     trainer = job["spec"]["worker"]["template"]["spec"]["containers"][0]
     trainer["command"] = [*trainer["command"][:3], "--epochs", "40"]
     job["spec"]["worker"] |= worker

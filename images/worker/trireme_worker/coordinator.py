@@ -36,6 +36,8 @@ class Coordinator:
         self._roster = Roster(terms)
         self._holders: dict[int, Who] = {}
         """Whose each rank is."""
+        self.finished: tuple[int, ...] = ()
+        """Ranks that have ended well; a parameter server waits for none of them."""
         self._failures: list[Failure] = []
         """Of the present generation, until their root is known."""
         self._reported = 0.0
@@ -44,7 +46,6 @@ class Coordinator:
         self._pace = Pace()
         self._hangs = HangWatch(terms, self._pace)
         self.holding = Holding(terms.first)
-        """Its number is that of the news: a generation's end is none, whose failure it was the pods' ends say."""
         self.phase = Phase.FORMING
         self.generation: Generation | None = None
         self.failure: Failure | None = None
@@ -68,9 +69,7 @@ class Coordinator:
             self._join_forming(who, join, now)
         elif self.phase is Phase.RUNNING:
             self._join_running(who, join, now)
-        elif self.phase is Phase.DONE and (
-            who not in self._roster.seats or not self._roster.seats[who].holds(join.incarnation)
-        ):
+        elif self.phase is Phase.DONE and not self._roster.holds(who, join.incarnation):
             self._roster.seats[who] = Seat(join, now, done=True)
 
     def joined(self, join: Join) -> Joined:
@@ -246,6 +245,7 @@ class Coordinator:
             joins = membership.in_order(self._terms, (seat.join for seat in self._roster.seats.values()))
         self.generation = membership.generation(self._number, joins, self.holding.attempt)
         self._holders = membership.holders(self.generation)
+        self.finished = membership.finished(self._holders, self._roster.seats)
         self.holding.formed()
 
     def _succeed(self, who: Who, join: Join, now: float) -> None:
@@ -263,6 +263,9 @@ class Coordinator:
         seat.heard = now
         seat.left |= beat.state is State.LEFT
         seat.rigid = beat.rigid
+        if beat.finished != seat.finished:
+            seat.finished = beat.finished
+            self.finished = membership.finished(self._holders, self._roster.seats)
         if beat.asks:
             self._growth.asks(now)
         for rank, progress in beat.progress.items():

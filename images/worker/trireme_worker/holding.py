@@ -42,7 +42,7 @@ class Holding:
     def __init__(self, attempt: int) -> None:
         self.attempt = attempt
         self.number = 0
-        """Of the last news that an operator is to hear at once."""
+        """Of the last news that an operator is to hear at once. That a generation ended is none: the pods' ends say it."""
         self._held: dict[str, _Held] = {}
         self._resumed: set[str] = set()
         """Incarnations whose processes were started again in place and have made no step since."""
@@ -131,6 +131,7 @@ class Holding:
 
 
 def _may_start_again(failure: Failure) -> bool:
-    """A process has ended of itself, and not because the command or the environment is wrong."""
+    """A process has ended of itself: not because the command or the environment is wrong, and not for the memory of a
+    container of which the kubelet has more to say."""
     kind = exits.describe(failure.exit_code).kind
-    return kind in (Kind.ERROR, Kind.SIGNAL) and failure.exit_code != exits.HUNG
+    return kind in (Kind.ERROR, Kind.SIGNAL) and failure.exit_code != exits.HUNG and failure.reason != exits.OOM_KILLED

@@ -1,11 +1,16 @@
-"""What Linux alone knows: two switches of prctl(2), so that no process outlives its agent, and processes in /proc."""
+"""What Linux alone knows: two switches of prctl(2), so that no process outlives its agent, processes in /proc, and who
+was killed for memory."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
+from collections.abc import Sequence
 
+OOM_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+"""Of the container's cgroup, version 2 and 1."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -61,6 +66,15 @@ def _status(pid: int) -> dict[str, str]:
             return {key: value.strip() for key, _, value in (line.partition(":") for line in file)}
     except OSError:
         return {}
+
+
+def oom_kills(counters: Sequence[str] = OOM_COUNTERS) -> int:
+    """How many processes of this container the kernel has killed for memory; 0 where it does not say."""
+    for path in counters:
+        with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
+            counts = dict(line.split() for line in file)
+            return int(counts.get("oom_kill", 0))
+    return 0
 
 
 def _parent(pid: str) -> int | None:

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trireme.contract
@@ -19,7 +19,7 @@ from trireme.contract.ranks import Place, places
 from trireme.contract.wire import Failure, Generation, Member, Progress, Stand, State
 
 import trireme_worker
-from trireme_worker import local, stands, verdict
+from trireme_worker import linux, local, stands, verdict
 from trireme_worker.lastword import Speaker
 from trireme_worker.local import LocalService
 from trireme_worker.output import Output, Tail
@@ -41,7 +41,8 @@ class Pod:
 
 
 class LocalRanks:
-    """`changed()` is called in the loop when a process has failed or all ranks have ended."""
+    """`changed()` is called in the loop when a process has failed or all ranks have ended; of a job whose members are
+    independent, when any has."""
 
     def __init__(self, pod: Pod, changed: Callable[[], None]) -> None:
         self._pod = pod
@@ -51,7 +52,10 @@ class LocalRanks:
         self._ranks: dict[str, int] = {}
         """By the labels of their processes."""
         self._active = 0
+        self._finished: set[str] = set()
+        """Labels of ranks that have ended with code 0."""
         self._stopping = False
+        self._oom_kills = linux.oom_kills()
         self._moved: dict[int, Progress] = {}
         self.failures: list[Failure] = []
         self.regroup = Regroup(pod.env.slots, changed)
@@ -59,6 +63,7 @@ class LocalRanks:
     def start(self, generation: Generation, service: LocalService, *, done: bool) -> None:
         """`done`: the ranks were, so that only a shard is started. Raises processes.CannotStart."""
         self._stopping, self.failures = False, []
+        self._finished.clear()
         common = {
             "PYTHONUNBUFFERED": "1",
             **self._pod.base,
@@ -101,6 +106,7 @@ class LocalRanks:
             self.ending(signal.SIGTERM)
         await self._processes.stop(grace_seconds)
         self._ranks, self._active = {}, 0
+        self._finished.clear()
         self._moved.clear()
 
     def state(self) -> State:
@@ -110,6 +116,10 @@ class LocalRanks:
 
     def failure(self) -> Failure | None:
         return verdict.root(self.failures) if self.failures else None
+
+    def finished(self) -> tuple[int, ...]:
+        """Ranks that have ended well, and are not stopped."""
+        return tuple(sorted(self._ranks[label] for label in self._finished))
 
     def reported(self, report: wire.Report) -> None:
         """A process speaks under the rank with which it was started."""
@@ -178,9 +188,18 @@ class LocalRanks:
             code = code or exits.SERVER_ENDED
         if code != exits.SUCCESS:
             self._pod.output.say(f"{'rank ' * (rank is not None)}{label} failed: {exits.describe(code).meaning}")
-            self.failures.append(self._speaker.process_failed(rank, code, tail, at=time.time()))
-        if code != exits.SUCCESS or not self._active:
+            self.failures.append(self._failure(rank, code, tail))
+        elif rank is not None:
+            self._finished.add(label)
+        if code != exits.SUCCESS or not self._active or self._pod.env.independent:
             self._changed()
+
+    def _failure(self, rank: int | None, code: int, tail: Tail) -> Failure:
+        failure = self._speaker.process_failed(rank, code, tail, at=time.time())
+        before, self._oom_kills = self._oom_kills, linux.oom_kills()
+        if code != exits.KILLED or self._oom_kills <= before:
+            return failure
+        return replace(failure, reason=exits.OOM_KILLED, message="the process exceeded the container's memory limit")
 
 
 def python_path(base: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ import contextlib
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from trireme.contract import wire
+from trireme.contract import entries, wire
 
 from trireme_worker.link import Link, Lost
 from trireme_worker.server import Refused
@@ -73,9 +73,9 @@ class Rendezvous:
             while True:
                 target = f"{quote(scope, safe='')}?after={position}"
                 answer = await self._ask("GET", target, hold_seconds=wire.JOIN_POLL_SECONDS)
-                entries = wire.decode_entries(answer)
-                entry.values.update(entries)
-                position += len(entries)
+                found = entries.decode(answer)
+                entry.values.update(found)
+                position += len(found)
 
     async def _ask(self, method: str, target: str, body: bytes = b"", *, hold_seconds: float = 0.0) -> bytes:
         target = f"{self._prefix}/{target}"

@@ -26,6 +26,10 @@ class Roster:
         """Names of the pods without a seat."""
         return membership.missing(self._terms, {who for who, seat in self.seats.items() if not seat.gone})
 
+    def holds(self, who: Who, incarnation: str) -> bool:
+        """Whether this pod has the seat."""
+        return who in self.seats and self.seats[who].holds(incarnation)
+
     def silent(self, now: float, seconds: float) -> list[Who]:
         limit = now - seconds
         return [who for who, seat in self.seats.items() if seat.heard < limit and not (seat.left or seat.gone)]

@@ -57,6 +57,9 @@ POD_SILENT = "PodSilent"
 POD_REPLACED = "PodReplaced"
 """Reason of a failure that nobody reported: another pod of the same name came while the job ran."""
 
+OOM_KILLED = "OOMKilled"
+"""Reason of a container, or of a process in it, that the kernel killed for its memory; the kubelet's word."""
+
 POD_UNSUPPORTED = "PocketUnsupported"
 """Reason of a pod that the pocket's node turned away for what it cannot do."""
 

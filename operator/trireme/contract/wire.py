@@ -9,7 +9,8 @@ coordinator. The token is HMAC-SHA256 of the job's UID, hexadecimal.
     GET  /v1/status?after=N       -> News          asked by the operator; held up to NEWS_SECONDS while its number is N
     POST /v1/ruling     Ruling    -> News          from the operator, on a failure that waits for it
     POST /v1/view      Serving    -> View          from each shard of a parameter server, every SERVING_SECONDS
-    GET  /v1/view?after=N         -> View          held up to JOIN_POLL_SECONDS until its number is above N
+    GET  /v1/view?after=N         -> View          held up to JOIN_POLL_SECONDS until its number is above N; with
+                                                   &finished=K also until other than K workers have finished
 
 The key-value store of generation G for Horovod's gloo (scope S, key K; keys and scopes percent-encoded):
 
@@ -27,8 +28,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -66,8 +65,6 @@ WORD_MAX = 63
 """Characters of a role, a reason or a signal."""
 METRICS_MAX = 32
 METRIC_NAME_MAX = 63
-
-_LENGTHS = struct.Struct("!II")
 
 
 @dataclass(frozen=True)
@@ -211,6 +208,8 @@ class Beat:
     """Its processes take in nobody before something else interrupts them (trireme_worker.elastic)."""
     asks: bool = False
     """Its processes have lost a peer and ask for the next generation."""
+    finished: tuple[int, ...] = ()
+    """Ranks of the pod that have ended with code 0."""
 
 
 class Order(str, Enum):
@@ -256,6 +255,8 @@ class View:
     """Shards of the job."""
     servers: tuple[Serving, ...] = ()
     """In the order of their indices."""
+    finished: tuple[int, ...] = ()
+    """Ranks of the workers that have ended with code 0, ascending: nobody waits for them. It changes within a view."""
 
 
 @dataclass(frozen=True)
@@ -358,32 +359,6 @@ def bearer(token: str) -> str:
 def authorized(header: str, token: str) -> bool:
     """Compares in constant time."""
     return hmac.compare_digest(header.encode("utf-8", "surrogateescape"), bearer(token).encode())
-
-
-def encode_entries(entries: Sequence[tuple[str, bytes]]) -> bytes:
-    """Keys and values of the store, each pair behind its two lengths (big-endian, 32 bits)."""
-    packed = []
-    for key, value in entries:
-        name = key.encode()
-        packed += [_LENGTHS.pack(len(name), len(value)), name, value]
-    return b"".join(packed)
-
-
-def decode_entries(data: bytes) -> list[tuple[str, bytes]]:
-    """Raises codec.BadMessage."""
-    entries, at = [], 0
-    try:
-        while at < len(data):
-            name, value = _LENGTHS.unpack_from(data, at)
-            at += _LENGTHS.size
-            end = at + name + value
-            if end > len(data):
-                raise codec.BadMessage("entries end in the middle of one")
-            entries.append((data[at : at + name].decode(), data[at + name : end]))
-            at = end
-    except (struct.error, UnicodeDecodeError) as error:
-        raise codec.BadMessage(f"not entries: {error}") from error
-    return entries
 
 
 def pod_label(failure: Failure) -> str:

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from trireme.contract import wire
-from trireme.contract.codec import BadMessage
 
 FAILURE = wire.Failure("worker", 1, 1, "Error", "ValueError: boom", 12.5, 3, "", ("one", "two"))
 LINES = st.lists(st.text(max_size=300), max_size=40).map(tuple)
@@ -54,24 +53,6 @@ def test_a_pod_that_none_of_its_processes_started_again_says_no_attempt():
 @pytest.mark.parametrize("text", ["", "Killed", "{}", '{"exitCode": "1"}', "null"])
 def test_words_of_others_are_not_taken_for_ours(text):
     assert wire.read_termination(text) is None
-
-
-@given(st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=50)), max_size=10))
-def test_entries_come_back(entries):
-    assert wire.decode_entries(wire.encode_entries(entries)) == entries
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(b"\0\0\0", id="half a length"),
-        pytest.param(b"\0\0\0\1\0\0\0\1a", id="no value"),
-        pytest.param(b"\0\0\0\1\0\0\0\0\xff", id="key is not text"),
-    ],
-)
-def test_broken_entries_are_refused(data):
-    with pytest.raises(BadMessage):
-        wire.decode_entries(data)
 
 
 def test_the_token_is_one_jobs_own():

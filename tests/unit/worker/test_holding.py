@@ -142,6 +142,7 @@ def test_a_ruling_on_an_earlier_failure_of_the_pod_is_none_on_this_one() -> None
         pytest.param({"exit_code": exits.COMMAND_NOT_FOUND}, id="a wrong command"),
         pytest.param({"exit_code": exits.HUNG}, id="a hang"),
         pytest.param({"exit_code": exits.AGENT_ERROR}, id="the agent's own"),
+        pytest.param({"reason": exits.OOM_KILLED}, id="memory"),
     ],
 )
 def test_what_ends_its_pod_at_once(changes: dict[str, object]) -> None:
