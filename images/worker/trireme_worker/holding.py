@@ -42,7 +42,7 @@ class Holding:
     def __init__(self, attempt: int) -> None:
         self.attempt = attempt
         self.number = 0
-        """Of the last news that an operator is to hear at once. That a generation ended is none: the pods' ends say it."""
+        """Of the last news that an operator is to hear at once; that a generation ended, the pods' ends say."""
         self._held: dict[str, _Held] = {}
         self._resumed: set[str] = set()
         """Incarnations whose processes were started again in place and have made no step since."""

@@ -342,9 +342,8 @@ class Ruling:
     attempt: int
     """As in Held."""
     next_attempt: int | None = None
-    """As which the pod's processes start again, and all that stopped with them; None: the pod ends by its failure."""
+    """As which its processes start again, and all that stopped with them, after the pause; None: the pod ends by it."""
     pause_seconds: float = 0.0
-    """Before they do."""
 
 
 def token(key: bytes, uid: str) -> str:
