@@ -329,7 +329,6 @@ class News(JobReport):
     number: int = 0
     """Of the last change that matters to an operator at once."""
     attempt: int = 0
-    """The latest one that the coordinator has heard of."""
     held: Held | None = None
     """The first that waits."""
 
