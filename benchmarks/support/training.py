@@ -40,6 +40,8 @@ class Recovery:
     """From the kill to the next step that all ranks have taken part in (parameter server: of the killed rank)."""
     any_step: float
     """To the next step of any rank: a parameter server's other workers go on."""
+    until_started: float
+    """From the kill until the processes that had to begin again had been started: the part that is not the user's."""
     process_start_and_import: float
 
     @property
@@ -108,6 +110,7 @@ def recovered(notes: list[Note], at: float, ranks: set[int]) -> Recovery | None:
     return Recovery(
         next_step=max(steps[rank].at for rank in ranks) - at,
         any_step=min(note.at for note in later if note.what == "step") - at,
+        until_started=max(begun[rank].at for rank in ranks) - at,
         process_start_and_import=ready[last].at - begun[last].at,
     )
 
