@@ -14,7 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -39,6 +39,8 @@ from trireme_worker.comm.ps.view import Directory, Watch
 from trireme_worker.comm.ps.worker import Worker
 
 log = logging.getLogger(__name__)
+
+Out = TypeVar("Out", bound=Tensors)
 
 BARRIER = "trireme.barrier"
 """A table of one element in Sync: a push of it is answered when everybody has pushed."""
@@ -118,12 +120,17 @@ class Client:
         registered = self._get(key)
         return self._stamp(self._run(registered, Kind.PUSH, outgoing=self._fit(registered, tensor), rate=rate))
 
-    def pull(self, key: str, out: Tensors | None = None) -> Tensor:
-        """The values, when the consistency allows it; into `out`, shaped as registered, or into a new flat tensor."""
-        registered = self._get(key)
-        target = torch.empty(registered.table.length) if out is None else out
+    @overload
+    def pull(self, key: str) -> Tensor: ...
+
+    @overload
+    def pull(self, key: str, out: Out) -> Out: ...
+
+    def pull(self, key: str, out: Tensors | None = None) -> Tensors:
+        """The values, when the consistency allows it: `out`, shaped as registered, or a new flat tensor."""
+        target = torch.empty(self._get(key).table.length) if out is None else out
         self.wait(self.start_pull(key, target))
-        return target if isinstance(target, Tensor) else torch.cat([each.reshape(-1) for each in target])
+        return target
 
     def start_pull(self, key: str, out: Tensors) -> int:
         """The same without waiting. Returns a timestamp."""
