@@ -8,7 +8,7 @@ from datetime import datetime
 from trireme.contract import names
 from trireme.lifecycle import conditions, message
 from trireme.lifecycle.decision import Decision, PodDeletion
-from trireme.lifecycle.observe import Observed
+from trireme.lifecycle.observe import Observed, other_agent
 from trireme.lifecycle.pod import Pod
 from trireme.lifecycle.policies import budget, deadline, inplace, placement, restart
 from trireme.lifecycle.rootcause import sentence
@@ -166,12 +166,6 @@ def _outdated(plan: Plan, observed: Observed, status: JobStatus) -> tuple[Pod, .
     elif observed.absent:
         outdated |= {pod.uid for pod in observed.ours if other_agent(plan, pod)}
     return tuple(pod for pod in observed.ours if pod.uid in outdated)
-
-
-def other_agent(plan: Plan, pod: Pod) -> bool:
-    """Whether the pod has another agent than the pods that are made now: the operator has been upgraded since. The two
-    would not understand each other."""
-    return not plan.agent.startswith(pod.agent or "-")
 
 
 def _give_back(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:

@@ -26,11 +26,10 @@ from trireme.lifecycle.assemble import (
     deletions,
     goes_on,
     limits,
-    other_agent,
     soonest,
 )
 from trireme.lifecycle.decision import Decision, PodDeletion, PodExpiry
-from trireme.lifecycle.observe import Observed
+from trireme.lifecycle.observe import Observed, other_agent
 from trireme.lifecycle.pod import Pod
 from trireme.lifecycle.policies import budget, deadline, inplace, nodes, shrink, suspend
 from trireme.lifecycle.policies.cleanup import expired, leftovers

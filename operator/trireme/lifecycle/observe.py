@@ -119,6 +119,12 @@ def observe(
     )
 
 
+def other_agent(plan: Plan, pod: Pod) -> bool:
+    """Whether the pod has another agent than the pods that are made now: the operator has been upgraded since. The two
+    would not understand each other."""
+    return not plan.agent.startswith(pod.agent or "-")
+
+
 def _bucket(pod: Pod, owner_uid: str) -> str:
     if pod.owner_uid != owner_uid:
         return "foreign"

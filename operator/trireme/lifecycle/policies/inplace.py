@@ -12,7 +12,7 @@ from datetime import datetime
 from trireme.contract import wire
 from trireme.contract.wire import Held, News, Phase, Ruling
 from trireme.lifecycle import conditions
-from trireme.lifecycle.observe import Observed
+from trireme.lifecycle.observe import Observed, other_agent
 from trireme.lifecycle.pod import Pod
 from trireme.lifecycle.policies import budget, restart
 from trireme.lifecycle.rootcause import reported
@@ -77,6 +77,6 @@ def _may_stay(plan: Plan, observed: Observed) -> bool:
     """Whether this restart replaces no pod for another reason: another spec, another agent, or a queue, which admits
     the pods of each attempt anew."""
     spec = plan.job.spec
-    agents = all(plan.agent.startswith(pod.agent or "-") for pod in observed.running)
+    upgraded = any(other_agent(plan, pod) for pod in observed.running)
     queued = queue_of(spec.scheduling) is not None
-    return spec.restart.scope is RestartScope.FAILED and agents and not (observed.stale or queued)
+    return spec.restart.scope is RestartScope.FAILED and not (upgraded or queued or observed.stale)
