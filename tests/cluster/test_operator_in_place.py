@@ -18,6 +18,7 @@ from trireme.contract import codec, names, wire
 from trireme.controller import key
 from trireme.controller.settings import Settings
 from trireme_worker import client as agents
+from trireme_worker import holding
 from trireme_worker.membership import Terms
 from trireme_worker.service import CoordinatorService
 
@@ -42,7 +43,7 @@ class Agents:
 
     async def join(self, generation: int = 0) -> list[wire.Joined]:
         """Both, at the same time; what they hear."""
-        return list(await asyncio.gather(*(self._join(index, generation) for index in range(2))))
+        return list(await asyncio.gather(*(self.join_one(index, generation) for index in range(2))))
 
     async def beat(self, index: int, state: wire.State, **fields: Any) -> wire.Orders:
         beat = wire.Beat("worker", index, self.uids[index], fields.pop("generation", 1), state, **fields)
@@ -52,11 +53,15 @@ class Agents:
         failure = wire.Failure("worker", 1, at=time.time(), rank=1, **KILLED)
         return await self.beat(1, wire.State.FAILED, failure=failure, generation=generation)
 
-    async def _join(self, index: int, generation: int) -> wire.Joined:
+    async def join_one(self, index: int, generation: int) -> wire.Joined:
         join = wire.Join(
             "worker", index, self.uids[index], 1, f"10.0.0.{index}", NAMES[index], "node", 5000, generation=generation
         )
-        return codec.decode(wire.Joined, await self.line.call("POST", wire.JOIN_PATH, codec.encode(join), seconds=10))
+        while True:
+            answer = await self.line.call("POST", wire.JOIN_PATH, codec.encode(join), seconds=10)
+            joined = codec.decode(wire.Joined, answer)
+            if not joined.missing:
+                return joined
 
 
 @asynccontextmanager
@@ -64,6 +69,8 @@ async def training(
     operator: Operator, client: Client, namespace: str, patch: pytest.MonkeyPatch, **spec: Any
 ) -> AsyncIterator[Agents]:
     """A job whose first generation trains, whose coordinator the operator has heard, and of which all is written."""
+    patch.setattr(holding, "RULING_SECONDS", 60.0)  # an operator may take its time to start beside other tests
+    patch.setattr(holding, "LISTENING_SECONDS", 60.0)
     made = job()
     made["spec"] |= spec
     created = await client.create(TRAINING_JOBS, namespace, made)
@@ -143,7 +150,7 @@ async def test_a_failure_that_ends_the_job_lets_the_pod_go_and_writes_nothing(
     async with operator.running(), training(operator, client, namespace, monkeypatch, restart=restart) as known:
         before = len(operator.writes)
         await known.fail()
-        joined = (await known.join(generation=1))[1]
+        joined = await known.join_one(1, generation=1)
         assert (joined.failure and joined.failure.exit_code, len(operator.writes)) == (137, before)
 
 
