@@ -38,7 +38,7 @@ class Folder:
         fresh.rename(self._file(serving.index))
         return self._view()
 
-    def view(self, after: int) -> View:
+    def view(self, after: int, finished: int | None = None) -> View:
         until = time.monotonic() + HOLD_SECONDS
         while (view := self._view()).number <= after and time.monotonic() < until:
             time.sleep(HOLD_SECONDS if after else NEWS_SECONDS)

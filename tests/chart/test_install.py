@@ -216,7 +216,8 @@ def test_rights_suffice_for_a_job(release, scope, smoke_job, tmp_path):
     place = ("--namespace", release.jobs)
     until = ("--timeout=60s",)
     with operator_of(release, tmp_path) as log:
-        kubectl(*place, "create", "-f", "-", stdin={**smoke_job, "metadata": {"name": "smoke"}})
+        once = {**smoke_job, "metadata": {"name": "smoke"}, "spec": {**smoke_job["spec"], "restart": {"limit": 0}}}
+        kubectl(*place, "create", "-f", "-", stdin=once)
         for index in range(2):
             kubectl(*place, "wait", "--for=create", f"pod/smoke-worker-{index}", *until)
         kubectl(*place, "wait", "tj/smoke", "--for=jsonpath={.status.phase}=Pending", *until)

@@ -226,6 +226,25 @@ async def test_status_before_and_after_joining(coordinator):
     assert running == wire.JobReport(wire.Phase.RUNNING, 1)
 
 
+async def test_a_view_is_held_until_somebody_finishes_for_whom_it_matters():
+    service = CoordinatorService(Terms(replicas=1, join_seconds=60, independent=True, restarts=True), TOKEN, shards=1)
+    await service.start(HOST, 0)
+    client = Client(HOST, service.port, TOKEN)
+    await client.call("POST", "/v1/join", codec.encode(JOIN), seconds=5)
+    worker = asyncio.ensure_future(client.call("GET", "/v1/view?after=0", seconds=20))
+    server = asyncio.ensure_future(client.call("GET", "/v1/view?after=0&finished=0", seconds=20))
+    beat = replace(BEAT, state=wire.State.RUNNING, finished=(1,))
+    await client.call("POST", "/v1/beat", codec.encode(beat), seconds=5)
+    view = wire.View(0, 1, finished=(1,))
+    assert codec.decode(wire.View, await server) == view
+    assert not worker.done()
+    assert codec.decode(wire.View, await client.call("GET", "/v1/view?after=0&finished=0", seconds=5)) == view
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+    client.close()
+    await service.close()
+
+
 async def arrival(rendezvous: Rendezvous, scope: str, key: str) -> bytes:
     """Asks as Horovod does."""
     while (value := rendezvous.get(scope, key)) is None:  # noqa: ASYNC110

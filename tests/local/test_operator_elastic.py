@@ -50,7 +50,7 @@ async def scale(client: Client, name: str, replicas: int) -> None:
 
 
 def training(example: str, **worker: Any) -> Object:
-    job: Object = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8"))
+    job: Object = next(yaml.safe_load_all((EXAMPLES / f"{example}.yaml").read_text(encoding="utf-8")))
     trainer = job["spec"]["worker"]["template"]["spec"]["containers"][0]
     module = trainer["command"][2].rpartition(".")[2]
     trainer["command"] = ["python3", "-c", PACED.format(module=module, epochs=EPOCHS)]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STEPS, HALF = 8, 4
 TARGETS = (1.0, 5.0)
 TRAIN = f"""
-import os, time, torch
+import os, sys, time, torch
 from pathlib import Path
 import trireme_worker.comm.ps as ps
 
@@ -37,22 +37,27 @@ while (done := client.pushes("w")) < {STEPS}:
             client.checkpoint()
         print("half", flush=True)
         while not Path("go").exists():
+            if Path(f"leave-{{ps.rank()}}").exists():
+                sys.exit(int(Path(f"leave-{{ps.rank()}}").read_text()))
             time.sleep(0.02)
     client.wait(client.push_pull("w", values - {TARGETS}[ps.rank()], values))
 print("done", flush=True)
 print("end", round(float(values.min()), 5), round(float(values.max()), 5), flush=True)
 """
-"""Half the squared distance to a worker's own target; it stops half way until it may go on. Says no goodbye itself."""
+"""Half the squared distance to a worker's own target; it stops half way until it may go on, or is to leave. Says no
+goodbye itself."""
 SERVER = [sys.executable, "-m", "trireme_worker.comm.ps"]
 WORKER = [sys.executable, "-c", TRAIN]
 
 
-def undisturbed() -> str:
-    """What a worker says at its end in Sync: one process with the mean of the gradients says it too."""
+def undisturbed(both: int = STEPS) -> str:
+    """What a worker says at its end in Sync: one process with the mean of the gradients says it too. `both`: steps of
+    two workers; the rest are worker 0's alone."""
     values = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([values], lr=0.1, momentum=0.9)
-    for _ in range(STEPS):
-        values.grad = sum(values.detach() - target for target in TARGETS) / len(TARGETS)
+    for step in range(STEPS):
+        targets = TARGETS if step < both else TARGETS[:1]
+        values.grad = sum(values.detach() - target for target in targets) / len(targets)
         optimizer.step()
     return f"end {round(values.item(), 5)} {round(values.item(), 5)}"
 
@@ -88,6 +93,12 @@ class Group:
     def kill_rank(self, rank: int) -> None:
         os.kill(self._job.rank(rank), signal.SIGKILL)
         assert self.workers[rank].wait().code == exits.KILLED
+
+    def leave(self, rank: int, code: int) -> None:
+        """The worker's script ends half way."""
+        path = self._job.folder / f"leave-{rank}"
+        path.with_suffix(".new").write_text(str(code))
+        path.with_suffix(".new").rename(path)
 
     def kill_shard(self, index: int) -> None:
         os.kill(self._job.shard(index), signal.SIGKILL)
@@ -165,6 +176,35 @@ def test_in_sync_the_others_wait_for_the_successor_which_goes_on_from_its_clock(
         ("done", undisturbed()),
         (f"from {HALF}", undisturbed()),
     ]
+
+
+def test_in_sync_a_worker_that_exits_with_another_code_than_0_is_waited_for(job: Job) -> None:
+    group = Group(job, servers=1).half()
+    group.leave(1, 1)
+    assert group.workers[1].wait().code == 1
+    group.go_on()
+    (job.folder / "leave-1").unlink()
+    (group.workers[1],) = group.work(1, life=1)
+    assert [(said[0], said[-1]) for said in group.end()] == [
+        ("done", undisturbed()),
+        (f"from {HALF}", undisturbed()),
+    ]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["", "and a server is lost"])
+def test_in_sync_a_worker_that_exits_with_code_0_is_not_waited_for(job: Job, lost: bool) -> None:
+    group = Group(job, servers=2, backups=1).half()
+    group.leave(1, 0)
+    for server in group.servers:
+        server.wait_for_agent("worker 1 has ended well")
+    if lost:
+        group.kill_shard(0)
+        (group.servers[0],) = group.serve(0, life=1)
+        group.servers[0].wait_for_agent("worker 1 has ended well")
+        group.servers[0].wait_for_agent("servers [0, 1]")
+    group.go_on()
+    assert group.end()[0][-1] == undisturbed(both=HALF)
+    (job.folder / "leave-1").unlink()
 
 
 @pytest.mark.parametrize("rule", ["Bounded:1", "Async"])

@@ -148,7 +148,7 @@ def job(kind: str, epochs: int, folder: Path) -> Object:
     that all are still there when the next misfortune comes.
     """
     example = {"ps": "digits-ps-sync", "horovod": "digits-horovod", "torch": "digits-torch"}[kind]
-    made: Object = yaml.safe_load((ROOT / f"manifests/examples/{example}.yaml").read_text(encoding="utf-8"))
+    made: Object = next(yaml.safe_load_all((ROOT / f"manifests/examples/{example}.yaml").read_text(encoding="utf-8")))
     spec, worker = made["spec"], made["spec"]["worker"]
     worker |= {"replicas": 2, "processesPerReplica": 1}
     (container,) = worker["template"]["spec"]["containers"]

@@ -25,8 +25,8 @@ def agent(board: Board) -> Iterator[str]:
             self._answer(codec.encode(board.announce(said)))
 
         def do_GET(self) -> None:
-            after = int(parse_qs(urlsplit(self.path).query)["after"][0])
-            self._answer(codec.encode(board.view(after)))
+            asked = {key: int(values[0]) for key, values in parse_qs(urlsplit(self.path).query).items()}
+            self._answer(codec.encode(board.view(**asked)))
 
         def log_message(self, *_: object) -> None:
             pass

@@ -34,10 +34,18 @@ class Board:
                 self._issue()
             return self._view
 
-    def view(self, after: int) -> View:
+    def view(self, after: int, finished: int | None = None) -> View:
         with self._changed:
-            self._changed.wait_for(lambda: self._view.number > after, HELD_SECONDS)
+            self._changed.wait_for(
+                lambda: self._view.number > after or finished not in (None, len(self._view.finished)), HELD_SECONDS
+            )
             return self._view
+
+    def finish(self, *ranks: int) -> None:
+        """These workers, and no others, have ended with code 0."""
+        with self._changed:
+            self._view = replace(self._view, finished=ranks)
+            self._changed.notify_all()
 
     def remove(self, serving: Serving) -> None:
         with self._changed:
@@ -61,8 +69,8 @@ class Group:
     servers: dict[int, Server] = field(default_factory=dict)
     clients: list[Client] = field(default_factory=list)
 
-    def serve(self, index: int) -> Server:
-        server = self.servers[index] = Server(replace(self.settings, index=index), self.board)
+    def serve(self, index: int, **options: object) -> Server:
+        server = self.servers[index] = Server(replace(self.settings, index=index, **options), self.board)  # type: ignore[arg-type]
         return server
 
     def kill(self, index: int) -> None:
@@ -77,6 +85,13 @@ class Group:
         self.clients.append(client)
         return client
 
+    def close(self) -> None:
+        for client in self.clients:
+            with suppress(Exception):
+                client.close()
+        for server in self.servers.values():
+            server.close()
+
 
 @contextmanager
 def group(servers: int = 1, workers: int = 2, **options: object) -> Iterator[Group]:
@@ -87,11 +102,7 @@ def group(servers: int = 1, workers: int = 2, **options: object) -> Iterator[Gro
             made.serve(index)
         yield made
     finally:
-        for client in made.clients:
-            with suppress(Exception):
-                client.close()
-        for server in made.servers.values():
-            server.close()
+        made.close()
 
 
 def together(*calls: object) -> list[object]:

@@ -276,7 +276,10 @@ class Agent:
         self._news.clear()
         state, moved, stands = self._ranks.state(), self._ranks.moved(), self._stands
         regroup = self._ranks.regroup
-        said = self._member.beat(state, moved, self._ranks.failure(), stands, rigid=regroup.rigid, asks=regroup.asks)
+        said = self._member.beat(
+            state, moved, self._ranks.failure(), stands, rigid=regroup.rigid, asks=regroup.asks,
+            finished=self._ranks.finished(),
+        )  # fmt: skip
         orders = await self._until_news(said)
         if orders is not None:
             self._ranks.told(moved)

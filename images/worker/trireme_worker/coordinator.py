@@ -12,18 +12,7 @@ what it decides is read from `joined`, `orders` and `report`, and has changed wh
 from __future__ import annotations
 
 from trireme.contract import exits, names, wire
-from trireme.contract.wire import (
-    Beat,
-    Failure,
-    Generation,
-    JobReport,
-    Join,
-    Joined,
-    Order,
-    Orders,
-    Phase,
-    State,
-)
+from trireme.contract.wire import Beat, Failure, Generation, JobReport, Join, Joined, Order, Orders, Phase, State
 
 from trireme_worker import membership, verdict
 from trireme_worker.growth import Growth
@@ -52,6 +41,8 @@ class Coordinator:
         """Incarnations that never come back, and why."""
         self._holders: dict[int, Who] = {}
         """Whose each rank is."""
+        self.finished: tuple[int, ...] = ()
+        """Ranks that have ended well; a parameter server waits for none of them."""
         self._failures: list[Failure] = []
         """Of the present generation, until their root is known."""
         self._reported = 0.0
@@ -239,6 +230,7 @@ class Coordinator:
             joins = membership.in_order(self._terms, (seat.join for seat in self._seats.values()))
         self.generation = membership.generation(self._number, joins)
         self._holders = membership.holders(self.generation)
+        self.finished = membership.finished(self._holders, self._seats)
 
     def _succeed(self, who: Who, join: Join, now: float) -> None:
         """An independent member's successor takes its place and its ranks; what was done stays done."""
@@ -272,6 +264,9 @@ class Coordinator:
         seat.heard = now
         seat.left |= beat.state is State.LEFT
         seat.rigid = beat.rigid
+        if beat.finished != seat.finished:
+            seat.finished = beat.finished
+            self.finished = membership.finished(self._holders, self._seats)
         if beat.asks:
             self._growth.asks(now)
         for rank, progress in beat.progress.items():

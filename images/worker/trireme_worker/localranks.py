@@ -41,7 +41,8 @@ class Pod:
 
 
 class LocalRanks:
-    """`changed()` is called in the loop when a process has failed or all ranks have ended."""
+    """`changed()` is called in the loop when a process has failed or all ranks have ended; of a job whose members are
+    independent, when any has."""
 
     def __init__(self, pod: Pod, changed: Callable[[], None]) -> None:
         self._pod = pod
@@ -51,6 +52,8 @@ class LocalRanks:
         self._ranks: dict[str, int] = {}
         """By the labels of their processes."""
         self._active = 0
+        self._finished: set[str] = set()
+        """Labels of ranks that have ended with code 0."""
         self._stopping = False
         self._moved: dict[int, Progress] = {}
         self.failures: list[Failure] = []
@@ -59,6 +62,7 @@ class LocalRanks:
     def start(self, generation: Generation, service: LocalService, *, done: bool) -> None:
         """`done`: the ranks were, so that only a shard is started. Raises processes.CannotStart."""
         self._stopping, self.failures = False, []
+        self._finished.clear()
         common = {
             "PYTHONUNBUFFERED": "1",
             **self._pod.base,
@@ -100,6 +104,7 @@ class LocalRanks:
             self.ending(signal.SIGTERM)
         await self._processes.stop(grace_seconds)
         self._ranks, self._active = {}, 0
+        self._finished.clear()
         self._moved.clear()
 
     def state(self) -> State:
@@ -109,6 +114,10 @@ class LocalRanks:
 
     def failure(self) -> Failure | None:
         return verdict.root(self.failures) if self.failures else None
+
+    def finished(self) -> tuple[int, ...]:
+        """Ranks that have ended well, and are not stopped."""
+        return tuple(sorted(self._ranks[label] for label in self._finished))
 
     def reported(self, report: wire.Report) -> None:
         """A process speaks under the rank with which it was started."""
@@ -178,7 +187,9 @@ class LocalRanks:
         if code != exits.SUCCESS:
             self._pod.output.say(f"{'rank ' * (rank is not None)}{label} failed: {exits.describe(code).meaning}")
             self.failures.append(self._speaker.process_failed(rank, code, tail, at=time.time()))
-        if code != exits.SUCCESS or not self._active:
+        elif rank is not None:
+            self._finished.add(label)
+        if code != exits.SUCCESS or not self._active or self._pod.env.independent:
             self._changed()
 
 

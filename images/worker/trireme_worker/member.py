@@ -78,12 +78,13 @@ class Member:
         *,
         rigid: bool = False,
         asks: bool = False,
+        finished: tuple[int, ...] = (),
     ) -> wire.Orders:
         """Raises link.Lost and server.Refused."""
         answer = await self._link.ask(
             "POST",
             wire.BEAT_PATH,
-            self._beat(state, progress, failure, stands, rigid, asks),
+            self._beat(state, progress, failure, stands, rigid, asks, finished),
             hold_seconds=wire.BEAT_SECONDS,
             patience_seconds=self._lost_seconds,
         )
@@ -105,11 +106,13 @@ class Member:
         stands: Mapping[int, Stand] | None = None,
         rigid: bool = False,
         asks: bool = False,
+        finished: tuple[int, ...] = (),
     ) -> bytes:
         env, known = self._env, dict(stands or {})
         return codec.encode(
             wire.Beat(
                 env.role, env.index, env.pod_uid, self._generation, state, dict(progress), failure, known, rigid, asks,
+                finished,
             )
         )  # fmt: skip
 

@@ -87,6 +87,8 @@ class Seat:
     seated: float = 0.0
     """Since when it is a member of the generation."""
     failure: Failure | None = None
+    finished: tuple[int, ...] = ()
+    """Its ranks that have ended well."""
 
     def holds(self, incarnation: str) -> bool:
         return self.join.incarnation == incarnation
@@ -207,6 +209,11 @@ def holders(generation: Generation) -> dict[int, Who]:
     return {
         place.rank: (member.role, member.index) for member, mine in placed for place in mine if member.index != NOBODY
     }
+
+
+def finished(holders: Mapping[int, Who], seats: Mapping[Who, Seat]) -> tuple[int, ...]:
+    """Ranks that have ended well and do not run again."""
+    return tuple(rank for rank, who in sorted(holders.items()) if seats[who].done or rank in seats[who].finished)
 
 
 def _age(join: Join) -> tuple[bool, int]:

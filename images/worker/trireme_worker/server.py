@@ -39,9 +39,13 @@ class Request:
 
     def after(self) -> int:
         """The query's `after`, 0 by default. Raises Refused."""
-        text = self.query.get("after", "0")
+        return self.number("after", "0")
+
+    def number(self, key: str, default: str) -> int:
+        """Raises Refused."""
+        text = self.query.get(key, default)
         if not text.isdecimal() or len(text) > POSITION_DIGITS:
-            raise Refused(HTTPStatus.BAD_REQUEST, "`after` is not a number")
+            raise Refused(HTTPStatus.BAD_REQUEST, f"`{key}` is not a number")
         return int(text)
 
 

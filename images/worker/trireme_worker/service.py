@@ -144,8 +144,8 @@ class CoordinatorService:
         return Response(codec.encode(self._views.view))
 
     async def _view(self, request: Request) -> Response:
-        after = request.after()
-        await self._until(lambda: self._views.view.number > after, wire.JOIN_POLL_SECONDS)
+        after, known = request.after(), request.number("finished", "0") if "finished" in request.query else None
+        await self._until(lambda: _newer(self._views.view, after, known), wire.JOIN_POLL_SECONDS)
         return Response(codec.encode(self._views.view))
 
     async def _answer_store(self, request: Request) -> Response:
@@ -183,6 +183,7 @@ class CoordinatorService:
         """Makes a change and wakes those who wait when it mattered to them."""
         before = self._coordinator.revision, self._views.view
         change()
+        self._views.finish(self._coordinator.finished)
         if (self._coordinator.revision, self._views.view) != before:
             self._announce()
 
@@ -212,6 +213,11 @@ class CoordinatorService:
         while True:
             self._change(self._pass_time)
             await asyncio.sleep(TICK_SECONDS)
+
+
+def _newer(view: wire.View, after: int, finished: int | None) -> bool:
+    """Than the one that somebody has. `finished`: how many workers that one says; None: it is no matter."""
+    return view.number > after or finished not in (None, len(view.finished))
 
 
 def _refusal_of_method(request: Request) -> Refused:

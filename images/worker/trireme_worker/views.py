@@ -47,6 +47,11 @@ class Views:
         self._shards[serving.index] = _Shard(replace(serving, view=0), now)
         self._renew(serving.view)
 
+    def finish(self, ranks: tuple[int, ...]) -> None:
+        """These workers have ended well: a message to the servers, which moves no range."""
+        if ranks != self.view.finished:
+            self.view = replace(self.view, finished=ranks)
+
     def ended(self, index: int) -> None:
         """Its process is known to have ended; whoever serves under this index next is another one."""
         shard = self._shards.pop(index, None)
@@ -65,4 +70,4 @@ class Views:
     def _renew(self, seen: int = 0) -> None:
         servers = tuple(self._shards[index].serving for index in sorted(self._shards))
         if servers != self.view.servers or seen > self.view.number:
-            self.view = View(max(self.view.number, seen) + 1, self._desired, servers)
+            self.view = replace(self.view, number=max(self.view.number, seen) + 1, servers=servers)

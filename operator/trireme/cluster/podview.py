@@ -134,6 +134,7 @@ def _pod(view: _Pod) -> Pod:
         gone_by=_seconds(metadata.deletion_timestamp),
         placed_at=_placed_at(conditions.get("PodScheduled")),
         running=trainer is not None and trainer.running is not None,
+        sidecar=_sidecar(status, trainer),
         unschedulable=_unschedulable(conditions.get("PodScheduled")),
         gated=_not_scheduled(conditions.get("PodScheduled"), "SchedulingGated"),
         waiting_reason=waiting.reason or "",
@@ -153,6 +154,12 @@ def _trainer(spec: _Spec, status: _Status) -> _State | None:
     found = [container.name for container in spec.containers]
     name = names.TRAINER_CONTAINER if names.TRAINER_CONTAINER in found else found[0]
     return next((s.state for s in status.container_statuses or () if s.name == name), None)
+
+
+def _sidecar(status: _Status, trainer: _State | None) -> bool:
+    """A restartable init container does not count: the kubelet ends it after the others."""
+    states = (each.state for each in status.container_statuses or ())
+    return any(state is not None and state is not trainer and state.running is not None for state in states)
 
 
 def _waiting(status: _Status) -> _Waiting:

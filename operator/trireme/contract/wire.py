@@ -7,7 +7,8 @@ coordinator. The token is HMAC-SHA256 of the job's UID, hexadecimal.
     POST /v1/beat       Beat      -> Orders        held up to BEAT_SECONDS for news; sent at once when a process ends
     GET  /v1/status               -> JobReport     asked by the operator
     POST /v1/view      Serving    -> View          from each shard of a parameter server, every SERVING_SECONDS
-    GET  /v1/view?after=N         -> View          held up to JOIN_POLL_SECONDS until its number is above N
+    GET  /v1/view?after=N         -> View          held up to JOIN_POLL_SECONDS until its number is above N; with
+                                                   &finished=K also until other than K workers have finished
 
 The key-value store of generation G for Horovod's gloo (scope S, key K; keys and scopes percent-encoded):
 
@@ -199,6 +200,8 @@ class Beat:
     """Its processes take in nobody before something else interrupts them (trireme_worker.elastic)."""
     asks: bool = False
     """Its processes have lost a peer and ask for the next generation."""
+    finished: tuple[int, ...] = ()
+    """Ranks of the pod that have ended with code 0."""
 
 
 class Order(str, Enum):
@@ -244,6 +247,8 @@ class View:
     """Shards of the job."""
     servers: tuple[Serving, ...] = ()
     """In the order of their indices."""
+    finished: tuple[int, ...] = ()
+    """Ranks of the workers that have ended with code 0, ascending: nobody waits for them. It changes within a view."""
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ class Pod:
     """When a scheduler found its node, Unix time."""
     running: bool = False
     """The trainer container is in state running."""
+    sidecar: bool = False
+    """Another container is: the pod does not end with its trainer."""
     unschedulable: str = ""
     """Message of condition PodScheduled=False with reason Unschedulable."""
     gated: bool = False

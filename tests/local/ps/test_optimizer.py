@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from support import psgroup
@@ -77,13 +79,95 @@ def test_gradients_of_several_backwards_add_up_to_one_step() -> None:
         assert optimizer.served_steps == 1
 
 
-def test_a_parameter_without_a_gradient_stays() -> None:
+def twigs() -> nn.ModuleList:
+    """Two parts that share no range of a table."""
+    torch.manual_seed(7)
+    return nn.ModuleList(nn.Linear(3, 2) for _ in range(2))
+
+
+DECAYED = [
+    pytest.param(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}, id="sgd"),
+    pytest.param(torch.optim.Adagrad, {"lr": 0.1, "weight_decay": 0.1}, id="adagrad"),
+    pytest.param(torch.optim.AdamW, {"lr": 0.1, "weight_decay": 0.1, "betas": (0.0, 0.0)}, id="adamw"),
+]
+"""AdamW's correction for its first steps counts the steps of the range: without betas there is none."""
+USED = [{0: [0, 1], 1: [0]}, {0: [0], 1: [0]}, {0: [0], 1: [0, 1]}, {0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}]
+"""Of each step, the twigs that each worker uses."""
+
+
+def twig_loss(net: nn.ModuleList, step: int, rank: int) -> torch.Tensor:
+    inputs = batch(step, rank)[0][:, :3]
+    return torch.stack([net[at](inputs).square().mean() for at in USED[step][rank]]).sum()
+
+
+@pytest.mark.parametrize("backups", [0, 1])
+@pytest.mark.parametrize(("kind", "options"), DECAYED)
+def test_what_no_worker_has_a_gradient_of_is_left_alone(
+    kind: type[torch.optim.Optimizer], options: dict[str, Any], backups: int
+) -> None:
+    """Neither decayed nor moved on, as torch does; what one worker has counts as zeros of the other."""
+    reference = twigs()
+    optimizer = kind(reference.parameters(), **options)  # type: ignore[call-arg]
+    for step in range(len(USED)):
+        optimizer.zero_grad()
+        (sum(twig_loss(reference, step, rank) for rank in range(2)) / 2).backward()  # type: ignore[union-attr]
+        optimizer.step()
+
+    with psgroup.group(servers=2, backups=backups) as group:
+        clients = [group.client(0), group.client(1)]
+
+        nets = [twigs(), twigs()]
+
+        def train(rank: int) -> None:
+            net = nets[rank]
+            inner = kind([{"params": twig.parameters()} for twig in net], **options)  # type: ignore[call-arg]
+            outer = ps.DistributedOptimizer(inner, client=clients[rank], overlap=rank == 0)
+            for step in range(len(USED)):
+                outer.zero_grad()
+                twig_loss(net, step, rank).backward()
+                outer.step()
+
+        psgroup.together(lambda: train(0), lambda: train(1))
+    for net in nets:
+        for got, expected in zip(net.parameters(), reference.parameters(), strict=True):  # type: ignore[attr-defined]
+            torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("filters", [["int8"], [{"name": "topk", "ratio": 0.5}, "key_caching"]], ids=str)
+def test_a_step_without_any_gradient_goes_through_filters(filters: list[Any]) -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group, filters=filters)
+        before = net.weight.detach().clone()
+        optimizer.step()
+        assert torch.equal(net.weight.detach(), before)
+        assert optimizer.served_steps == 1
+
+
+def test_a_parameter_without_a_gradient_counts_as_zeros_where_its_neighbour_has_one() -> None:
     with psgroup.group(workers=1) as group:
         net, optimizer = wrapped(group)
         before = net.weight.detach().clone()
         (net.bias.sum() * 2).backward()
         optimizer.step()
         assert torch.equal(net.weight.detach(), before)
+
+
+def test_frozen_parameters_are_the_workers_own() -> None:
+    net = nn.Linear(3, 2)
+    net.weight.requires_grad_(False)
+    before = net.weight.detach().clone()
+    with psgroup.group(workers=1) as group:
+        inner = torch.optim.SGD(net.parameters(), lr=0.5, weight_decay=0.5)
+        optimizer = ps.DistributedOptimizer(inner, client=group.client(0))
+        net(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        assert torch.equal(net.weight.detach(), before)
+        assert group.clients[0].ranges("optimizer.0.0")[-1].stop == 2
+        net.weight.requires_grad_(True)
+        with pytest.raises(ParameterServerError, match="a parameter that was frozen when the optimizer was wrapped"):
+            optimizer.step()
+        with pytest.raises(ParameterServerError, match="there is nothing to train"):
+            ps.DistributedOptimizer(torch.optim.SGD([torch.zeros(2)], lr=0.5), client=group.clients[0])
 
 
 def test_clipping_between_backward_and_step_counts_without_overlap() -> None:

@@ -123,6 +123,19 @@ ENDED = {
             id="ended",
         ),
         pytest.param(
+            {
+                "phase": "Running",
+                "containerStatuses": statuses(("sidecar", {"running": {}}), ("trainer", {"terminated": ENDED})),
+            },
+            {"phase": PodPhase.RUNNING, "running": False, "sidecar": True},
+            id="ended, but for a sidecar",
+        ),
+        pytest.param(
+            {"phase": "Running", "containerStatuses": statuses(("trainer", {"running": {}}))},
+            {"running": True, "sidecar": False},
+            id="the trainer is no sidecar",
+        ),
+        pytest.param(
             {"phase": "Failed", "reason": "Evicted", "message": "disk"},
             {"phase": PodPhase.FAILED, "reason": "Evicted", "message": "disk", "terminated": None},
             id="evicted",

@@ -211,10 +211,18 @@ def test_pods_that_stay_are_ended_when_the_job_has_finished() -> None:
 
 def test_a_sidecar_neither_keeps_a_job_alive_nor_outlives_it() -> None:
     scene = Scene()
-    pods = [scene.running(i, running=False, terminated=Terminated(0, "Completed")) for i in range(2)]
+    pods = [scene.running(i, running=False, sidecar=True, terminated=Terminated(0, "Completed")) for i in range(2)]
     decision = step(scene, run(scene), *pods)
     assert decision.status.phase == "Succeeded"
     assert decision.delete == tuple(PodDeletion(pod.name, pod.uid) for pod in pods)
+
+
+@pytest.mark.parametrize(("code", "phase"), [(0, "Succeeded"), (1, "Failed")])
+def test_a_pod_whose_containers_have_ended_stays_though_its_phase_does_not_say_so_yet(code: int, phase: str) -> None:
+    scene = Scene(restart={"limit": 0})
+    pods = [scene.running(i, running=False, terminated=Terminated(code)) for i in range(2)]
+    decision = step(scene, run(scene), *pods)
+    assert (decision.status.phase, decision.delete) == (phase, ())
 
 
 @pytest.mark.parametrize("end", ["Succeeded", "Failed"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from trireme.pocket.kubelet.podstatus import (
     ContainerRecord,
@@ -53,11 +55,24 @@ def pod(*states: State, init: tuple[State, ...] = (), sidecars: int = 0) -> PodR
     ],
 )
 def test_phase(pod: PodRecord, policy: str, expected: str) -> None:
-    assert phase(pod, policy) == expected
+    assert phase(replace(pod, over=True), policy) == expected
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        pytest.param(pod(DONE, DONE), "Running", id="all done"),
+        pytest.param(pod(BROKEN), "Running", id="failed"),
+        pytest.param(pod(INITIALIZING, init=(BROKEN,)), "Pending", id="init failed"),
+        pytest.param(pod(CREATING), "Pending", id="being created"),
+    ],
+)
+def test_a_pod_ends_after_its_containers(pod: PodRecord, expected: str) -> None:
+    assert phase(pod, "Never") == expected
 
 
 def test_the_kubelets_own_verdict_overrules() -> None:
-    failed = PodRecord((), (record("c0", CREATING),), failed=Waiting("DeadlineExceeded", "too long"))
+    failed = PodRecord((), (record("c0", CREATING),), failed=Waiting("DeadlineExceeded", "too long"), over=True)
     told = status(failed, "Never", NOW, {})
     assert (told["phase"], told["reason"], told["message"]) == ("Failed", "DeadlineExceeded", "too long")
 
@@ -154,5 +169,5 @@ def test_status_of_a_running_pod() -> None:
     ],
 )  # fmt: skip
 def test_conditions(pod: PodRecord, policy: str, expected: dict[str, tuple[str, str | None]]) -> None:
-    conditions = status(pod, policy, NOW, {})["conditions"]
+    conditions = status(replace(pod, over=True), policy, NOW, {})["conditions"]
     assert {each["type"]: (each["status"], each["reason"]) for each in conditions} == expected

@@ -145,3 +145,41 @@ def test_joining_again_changes_nothing():
     before = coordinator.joined(worker(1))
     coordinator.join(worker(1, generation=1), 1.0)
     assert (coordinator.joined(worker(1)), coordinator.report(1.0)) == (before, JobReport(Phase.RUNNING, 1))
+
+
+PAIRS = [worker(0, slots=2), worker(1, slots=2), server(0)]
+
+
+def test_ranks_have_finished_when_their_agents_say_so():
+    coordinator = formed(TERMS, PAIRS)
+    coordinator.beat(beat(PAIRS[1], finished=(3,)), 1.0)
+    assert coordinator.finished == (3,)
+    coordinator.beat(beat(PAIRS[0], finished=(0, 3)), 1.0)
+    assert coordinator.finished == (0, 3)
+    coordinator.beat(beat(PAIRS[1], 1, State.DONE, finished=(2, 3)), 2.0)
+    assert coordinator.finished == (0, 2, 3)
+
+
+def test_a_rank_that_runs_again_has_not_finished():
+    """Its pod is lost for another rank's failure."""
+    coordinator = formed(TERMS, PAIRS)
+    failed = beat(PAIRS[1], 1, State.FAILED, failure=failure(PAIRS[1]), finished=(3,))
+    coordinator.beat(failed, 1.0)
+    assert coordinator.finished == (3,)
+    coordinator.join(worker(1, 1, slots=2), 2.0)
+    assert coordinator.finished == ()
+
+
+def test_the_ranks_of_a_pod_that_was_done_have_finished_though_it_is_lost():
+    coordinator = formed(TERMS, PAIRS)
+    coordinator.beat(beat(PAIRS[1], 1, State.DONE, finished=(2, 3)), 1.0)
+    coordinator.join(worker(1, 1, slots=2), 2.0)
+    coordinator.beat(beat(worker(1, 1, slots=2), 1, State.DONE), 3.0)
+    assert coordinator.finished == (2, 3)
+
+
+def test_a_new_coordinator_hears_who_has_finished():
+    coordinator = formed(TERMS, [replace(join, generation=1) for join in PAIRS])
+    assert coordinator.finished == ()
+    coordinator.beat(beat(PAIRS[0], finished=(1,)), 1.0)
+    assert coordinator.finished == (1,)

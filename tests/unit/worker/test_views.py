@@ -64,3 +64,11 @@ def test_a_new_coordinator_counts_on_from_what_the_shards_have_seen():
 def test_a_shard_that_the_job_does_not_have(index):
     with pytest.raises(NotAShard, match=f"server-{index} is none of 2 shards"):
         views(Serving(index, "x", "10.0.0.9", 1))
+
+
+def test_who_has_finished_is_said_within_the_view():
+    those = views(A, B)
+    those.finish((1,))
+    assert those.view == View(2, 2, (A, B), finished=(1,))
+    those.ended(0)
+    assert those.view == View(3, 2, (B,), finished=(1,))

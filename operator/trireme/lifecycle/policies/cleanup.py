@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from trireme.lifecycle.observe import Observed
-from trireme.lifecycle.pod import Pod, PodPhase
+from trireme.lifecycle.pod import Pod
 from trireme.spec.model import PodCleanup
 from trireme.spec.status import JobStatus
 
@@ -22,8 +22,8 @@ def leftovers(observed: Observed, cleanup: PodCleanup) -> tuple[Pod, ...]:
     if cleanup is PodCleanup.NONE:
         return ()
     ended = observed.succeeded + observed.failed
-    if cleanup is PodCleanup.RUNNING:  # the trainer has ended, a sidecar may not have
-        ended = tuple(pod for pod in ended if pod.phase not in (PodPhase.SUCCEEDED, PodPhase.FAILED))
+    if cleanup is PodCleanup.RUNNING:  # a kubelet says that the containers have ended before it says so of the pod
+        ended = tuple(pod for pod in ended if pod.sidecar)
     return tuple(pod for pod in observed.active + ended if not pod.deleting)
 
 

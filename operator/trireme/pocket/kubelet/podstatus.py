@@ -76,7 +76,10 @@ class PodRecord:
     pod_ip: str = ""
     host_ip: str = ""
     failed: Waiting | None = None
-    """The kubelet's own verdict, such as `DeadlineExceeded`; it overrules the containers once none runs any more."""
+    """The kubelet's own verdict, such as `DeadlineExceeded`; it overrules the containers once the pod is over."""
+    over: bool = False
+    """Nothing of the pod is left on the node. Only then it says that it has ended, and why; its containers do earlier
+    (kubelet: mergePodStatus keeps the old phase, reason and message while containers could still run)."""
 
 
 def initialized(record: PodRecord) -> bool:
@@ -90,7 +93,15 @@ def _serves(init: ContainerRecord, sidecars: frozenset[str]) -> bool:
 
 
 def phase(record: PodRecord, restart_policy: str) -> str:
-    """PodPhase (kubelet: getPhase)."""
+    """PodPhase."""
+    of_containers = _phase(record, restart_policy)
+    if record.over or of_containers not in ("Succeeded", "Failed"):
+        return of_containers
+    return "Running" if initialized(record) else "Pending"
+
+
+def _phase(record: PodRecord, restart_policy: str) -> str:
+    """As the containers have it (kubelet: getPhase)."""
     if record.failed and not any(isinstance(c.state, Running) for c in (*record.init, *record.main)):
         return "Failed"
     broken_init = any(
@@ -115,6 +126,7 @@ def status(record: PodRecord, restart_policy: str, now: str, before: Object) -> 
     """The part of status that is the kubelet's; `before` is the status it replaces, for the times of conditions."""
     result_phase = phase(record, restart_policy)
     over = result_phase in ("Succeeded", "Failed")
+    verdict = record.failed if over else None
     ready = not over and all(isinstance(c.state, Running) for c in record.main)
     unready = [c.name for c in record.main if not isinstance(c.state, Running)]
     why: dict[str, Any] = {}
@@ -139,8 +151,8 @@ def status(record: PodRecord, restart_policy: str, now: str, before: Object) -> 
         "podIP": record.pod_ip or None,
         "podIPs": [{"ip": record.pod_ip}] if record.pod_ip else None,
         "startTime": record.started_at or None,
-        "reason": record.failed.reason if record.failed else None,
-        "message": record.failed.message if record.failed else None,
+        "reason": verdict.reason if verdict else None,
+        "message": verdict.message if verdict else None,
         "initContainerStatuses": [_container(c, ready=_serves(c, record.sidecars)) for c in record.init] or None,
         "containerStatuses": [_container(c, ready=isinstance(c.state, Running)) for c in record.main],
     }

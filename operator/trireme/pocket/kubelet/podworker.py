@@ -85,11 +85,12 @@ class PodWorker:
         try:
             try:
                 await self._run(verdict)
-                self._publish()
             finally:
                 self._over.set()
                 self._kill()
                 self._cancel_timers()
+            await self._reporter.flush()  # the end of the containers is told first, as a kubelet does
+            self._publish()
             await self._deleted.wait()
             await self._reporter.flush()
             await self._delete()
@@ -232,6 +233,7 @@ class PodWorker:
             pod_ip=self._context.facts.pod_ip,
             host_ip=self._context.facts.host_ip,
             failed=self._failed,
+            over=self.over,
         )
 
     def _publish(self) -> None:

@@ -24,8 +24,9 @@ class AgentDirectory:
     def announce(self, serving: Serving) -> View:
         return self._ask("POST", wire.VIEW_PATH, codec.encode(serving), 0.0)
 
-    def view(self, after: int) -> View:
-        return self._ask("GET", f"{wire.VIEW_PATH}?after={after}", b"", wire.JOIN_POLL_SECONDS)
+    def view(self, after: int, finished: int | None = None) -> View:
+        known = "" if finished is None else f"&finished={finished}"
+        return self._ask("GET", f"{wire.VIEW_PATH}?after={after}{known}", b"", wire.JOIN_POLL_SECONDS)
 
     def _ask(self, method: str, target: str, body: bytes, held_seconds: float) -> View:
         """Raises OSError when there is no answer, or none that can be understood."""

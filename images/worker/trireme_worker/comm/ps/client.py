@@ -2,6 +2,8 @@
 
 Pushes and pulls go out range by range, all under way at once, and land where they belong. What is pushed must not be
 changed, and what is pulled into must not be read, before `wait` has returned (as MPI_Isend and MPI_Irecv).
+A tensor of a GPU is read in the order of the stream that is current where the push is called, and written in that of
+the stream that is current where `wait` is.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -37,6 +39,8 @@ from trireme_worker.comm.ps.view import Directory, Watch
 from trireme_worker.comm.ps.worker import Worker
 
 log = logging.getLogger(__name__)
+
+Out = TypeVar("Out", bound=Tensors)
 
 BARRIER = "trireme.barrier"
 """A table of one element in Sync: a push of it is answered when everybody has pushed."""
@@ -116,12 +120,17 @@ class Client:
         registered = self._get(key)
         return self._stamp(self._run(registered, Kind.PUSH, outgoing=self._fit(registered, tensor), rate=rate))
 
-    def pull(self, key: str, out: Tensors | None = None) -> Tensor:
-        """The values, when the consistency allows it; into `out`, shaped as registered, or into a new flat tensor."""
-        registered = self._get(key)
-        target = torch.empty(registered.table.length) if out is None else out
+    @overload
+    def pull(self, key: str) -> Tensor: ...
+
+    @overload
+    def pull(self, key: str, out: Out) -> Out: ...
+
+    def pull(self, key: str, out: Tensors | None = None) -> Tensors:
+        """The values, when the consistency allows it: `out`, shaped as registered, or a new flat tensor."""
+        target = torch.empty(self._get(key).table.length) if out is None else out
         self.wait(self.start_pull(key, target))
-        return target if isinstance(target, Tensor) else torch.cat([each.reshape(-1) for each in target])
+        return target
 
     def start_pull(self, key: str, out: Tensors) -> int:
         """The same without waiting. Returns a timestamp."""
@@ -148,6 +157,13 @@ class Client:
     ) -> int:
         registered = self._get(key)
         return self._stamp(self._run(registered, Kind.PUSH_PULL, indices, outgoing=tensors, incoming=out, rate=rate))
+
+    def skip_ranges(self, key: str, indices: Sequence[int]) -> int:
+        """Pushes nothing: the step counts this worker in, with zeros. If no worker has more, the ranges stay as they
+        are, the state of their function too."""
+        registered = self._get(key)
+        parts = rowparts.empty(registered.table, indices)
+        return self._stamp(self._run_rows(registered, Kind.PUSH, parts, None))
 
     def ranges(self, key: str) -> Sequence[Range]:
         """How a table is cut."""
@@ -187,7 +203,7 @@ class Client:
         It counts as a push of the whole table, whose other rows stay as they are. Returns a timestamp.
         """
         registered = self._get(key)
-        parts = rowparts.split(registered.table, self._rows(registered, rows, values.shape), values)
+        parts = rowparts.split(registered.table, rowparts.checked(registered.table, rows, values.shape), values)
         return self._stamp(self._run_rows(registered, Kind.PUSH, parts, rate))
 
     def pull_rows(self, key: str, rows: Tensor, out: Tensor | None = None) -> Tensor:
@@ -195,7 +211,7 @@ class Client:
         registered = self._get(key)
         shape = (len(rows), registered.table.row)
         target = torch.empty(shape) if out is None else out
-        rows = self._rows(registered, rows, target.shape)
+        rows = rowparts.checked(registered.table, rows, target.shape)
         parts = [part for part in rowparts.split(registered.table, rows, torch.empty(shape)) if len(part.rows)]
         operation = self._run_rows(registered, Kind.PULL, parts, None)
         operation.wait()
@@ -234,13 +250,13 @@ class Client:
         """Every server saves what it has, now. Returns the files. Raises ParameterServerError."""
         return [reply.meta.decode() for reply in self._ask_all(Header(Kind.CHECKPOINT))]
 
-    def shutdown(self) -> None:
-        """Waits for what is under way, says goodbye: nobody waits for this worker any more."""
+    def shutdown(self, goodbye: bool = True) -> None:
+        """Waits for what is under way. `goodbye`: then nobody waits for this worker any more."""
         try:
             for timestamp in list(self._operations):
                 self.wait(timestamp)
         finally:
-            self.close(goodbye=True)
+            self.close(goodbye)
 
     def close(self, goodbye: bool = False) -> None:
         """Ends without waiting."""
@@ -270,21 +286,6 @@ class Client:
                 f"table {registered.table.name!r} was registered with {expected} elements, got {sizes}"
             )
         return found
-
-    def _rows(self, registered: Registered, rows: Tensor, shape: Sequence[int]) -> Tensor:
-        table = registered.table
-        count = table.length // table.row
-        if rows.dtype != torch.int64 or rows.dim() != 1 or tuple(shape) != (len(rows), table.row):
-            raise ParameterServerError(
-                f"table {table.name!r}: rows must be int64 [k] and values [k, {table.row}], "
-                f"got {rows.dtype} {list(rows.shape)} and {list(shape)}"
-            )
-        rows = rows.cpu()
-        if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < count):
-            raise ParameterServerError(
-                f"table {table.name!r} has rows 0 to {count - 1}, got {int(rows.min())} to {int(rows.max())}"
-            )
-        return rows
 
     def _introduce(self, table: Table) -> None:
         for serving in self._watch.placement.view.servers:
@@ -327,9 +328,10 @@ class Client:
         """One request for each range (all by default)."""
         table = registered.table
         indices = range(len(table.ranges)) if indices is None else indices
-        flat = Layout([table.length])
-        out = Bound(outgoing, registered.outgoing if len(outgoing) != 1 else Staging(flat))
-        back = Bound(incoming, registered.incoming if len(incoming) != 1 else Staging(flat))
+        out, back = (
+            Bound(outgoing, registered.staging(outgoing)),
+            Bound(incoming, registered.staging(incoming, back=True)),
+        )
 
         def land() -> None:
             for index in indices:

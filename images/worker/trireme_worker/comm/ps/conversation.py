@@ -185,7 +185,7 @@ class Conversation:
         if not self._shard.current(self.caller):
             raise Refused(Reason.RETIRED, f"worker {self.caller.index} has a successor; this process must end")
         if slot.status is Status.PRIMARY:
-            slot.join(self.caller.index)
+            self._shard.join(slot, self.caller.index)
 
     def _dense(self, slot: Slot, header: Header, rule: Consistency) -> tuple[Tensor | None, Tensor]:
         with slot.lock:
@@ -228,7 +228,7 @@ class Conversation:
         rows = tensors.rows(data, len(slot.range) // slot.table.row) if header.flags & frame.ROWS else None
         with slot.lock:
             if slot.status is Status.PRIMARY:
-                header = _possible(header, slot.join(self.caller.index))
+                header = _possible(header, self._shard.join(slot, self.caller.index))
                 if slot.values is None and header.number:
                     raise Refused(Reason.NOT_READY, EMPTY)
             self._server.act(slot, slot.pull(self._asked(header, True, rows), self._shard.rule_of(slot.table)))
@@ -238,7 +238,7 @@ class Conversation:
         with slot.lock:
             if slot.status is not Status.PRIMARY:
                 raise Refused(Reason.NOT_READY, MOVING)
-            number = slot.join(self.caller.index)
+            number = self._shard.join(slot, self.caller.index)
         self._done(header.request, number)
 
     def _consistency(self, header: Header) -> None:

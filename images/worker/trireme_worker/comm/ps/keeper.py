@@ -190,6 +190,8 @@ class Keeper:
                 self._give(slot, placement.serving(index), holders)
         with slot.lock:
             slot.tag, slot.status, slot.chained = placement.view.number, Status.PRIMARY, bool(backups)
+            for worker in self._shard.finished:
+                slot.clock.leave(worker)
             self._server.committed(slot)
         for index in set(holders) - {self._index, *backups}:
             header = Header(Kind.DISCARD, view=placement.view.number, table=key[0], index=key[1])

@@ -1,7 +1,9 @@
 """Where the elements of a table lie in the memory of a worker, as bytes that sockets read and write in place.
 
 A table is made of one tensor or several, one behind the other. Dense float32 tensors of the CPU are used as they are;
-all others (CUDA, half precision, strided) go through a staging buffer, pinned where there is a GPU.
+all others (CUDA, half precision, strided) go through a staging buffer, pinned for tensors of a GPU. Copies from and to
+a GPU are made on the current streams of the thread that asks, and are over when it has them: a socket never reads, or
+writes, a buffer that a GPU still uses.
 """
 
 from __future__ import annotations
@@ -75,10 +77,9 @@ class Staging:
         self.layout = layout
         self._buffer: Tensor | None = None
 
-    def part(self, tensor: int, first: int, end: int) -> Tensor:
-        """For these elements of a tensor."""
+    def part(self, tensor: int, first: int, end: int, pinned: bool) -> Tensor:
+        """For these elements of a tensor. `pinned`: when the buffer is made for tensors of a GPU."""
         if self._buffer is None:
-            pinned = torch.cuda.is_available()
             self._buffer = torch.empty(self.layout.length, dtype=torch.float32, pin_memory=pinned)
         start = self.layout.range_of(tensor).start
         return self._buffer[start + first : start + end]
@@ -92,6 +93,7 @@ class Bound:
         self._staging = staging
         self._views: dict[int, memoryview | None] = {}
         self._staged = False
+        self._pinned = any(tensor.is_cuda for tensor in tensors)
 
     def outgoing(self, part: Range) -> list[memoryview]:
         """The bytes of a range, copied where they must be."""
@@ -99,7 +101,7 @@ class Bound:
         for at, first, end in self._staging.layout.pieces(part):
             view = self._view(at)
             if view is None:
-                staged = self._staging.part(at, first, end)
+                staged = self._part(at, first, end)
                 staged.copy_(self._tensors[at].detach().reshape(-1)[first:end])
                 found.append(data(staged))
             else:
@@ -112,7 +114,7 @@ class Bound:
         for at, first, end in self._staging.layout.pieces(part):
             view = self._view(at)
             if view is None:
-                found.append(data(self._staging.part(at, first, end)))
+                found.append(data(self._part(at, first, end)))
             else:
                 found.append(view[first * ITEM_BYTES : end * ITEM_BYTES])
         return found
@@ -123,7 +125,10 @@ class Bound:
         with torch.no_grad():
             for at, first, end in self._staging.layout.pieces(part):
                 if self._view(at) is None:
-                    _flat(self._tensors[at], first, end, self._staging.part(at, first, end))
+                    _flat(self._tensors[at], first, end, self._part(at, first, end))
+
+    def _part(self, at: int, first: int, end: int) -> Tensor:
+        return self._staging.part(at, first, end, self._pinned)
 
     def _view(self, at: int) -> memoryview | None:
         """All bytes of a tensor; None: it is staged."""

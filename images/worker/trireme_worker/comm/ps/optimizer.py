@@ -8,7 +8,8 @@ the learning rate goes along with every push, so that schedules work as they do 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -23,11 +24,15 @@ _optimizers = itertools.count()
 
 
 class _Group:
-    """One parameter group as a table. What backward has finished is pushed range by range."""
+    """One parameter group as a table. What backward has finished is pushed range by range.
+
+    Autograd has a thread for each GPU, and computes a gradient on the stream on which forward used its parameter.
+    """
 
     def __init__(self, client: Client, key: str, group: dict[str, Any], passes: int) -> None:
         self.key = key
-        self.parameters: list[Tensor] = group["params"]
+        self.parameters = trained(group)
+        self._frozen = [parameter for parameter in group["params"] if not parameter.requires_grad]
         self._client = client
         self._group = group
         self._passes = passes
@@ -38,12 +43,15 @@ class _Group:
         for index, members in enumerate(self._members):
             for at in members:
                 self._ranges_of[at].append(index)
+        self._lock = threading.Lock()
         self.begin()
 
     def begin(self) -> None:
         """Before the first backward of a step."""
         self._counts = [0] * len(self.parameters)
         self._missing = [len(members) for members in self._members]
+        self._made: dict[int, torch.cuda.Event] = {}
+        """Of each gradient on a GPU, the point of its stream behind which it is there."""
         self._pushed: list[int] = []
         self._timestamps: list[int] = []
 
@@ -53,45 +61,80 @@ class _Group:
 
     def ready(self, at: int, push: bool) -> None:
         """Backward has accumulated into a parameter's gradient."""
-        self._counts[at] += 1
-        if self._counts[at] > self._passes:
-            raise ParameterServerError(
-                f"gradients were computed more than {self._passes} times before step(): "
-                "call step() after every backward, or set backward_passes_per_step"
-            )
-        if not push or self._counts[at] < self._passes:
-            return
+        with self._lock:
+            self._counts[at] += 1
+            if self._counts[at] > self._passes:
+                raise ParameterServerError(
+                    f"gradients were computed more than {self._passes} times before step(): "
+                    "call step() after every backward, or set backward_passes_per_step"
+                )
+            device = self.parameters[at].device
+            if device.type == "cuda":
+                self._made[at] = torch.cuda.current_stream(device).record_event()
+            if push and self._counts[at] == self._passes:
+                self._complete(at)
+
+    def _complete(self, at: int) -> None:
+        """Pushes the ranges of which this parameter's gradient was the last."""
         for index in self._ranges_of[at]:
             self._missing[index] -= 1
             if not self._missing[index]:
+                self._wait_for(self._members[index])
+                gradients = self._gradients(self._members[index])
                 self._pushed.append(index)
-                self._timestamps.append(self._client.push_ranges(self.key, self._gradients(index), [index], self._rate))
+                self._timestamps.append(self._client.push_ranges(self.key, gradients, [index], self._rate))
+
+    def _wait_for(self, gradients: Iterable[int]) -> None:
+        """What this thread does next on a GPU comes after these gradients, whichever streams they are made on."""
+        for at in gradients:
+            made = self._made.get(at)
+            if made is not None:
+                torch.cuda.current_stream(self.parameters[at].device).wait_event(made)
 
     def finish(self) -> None:
         """Pushes the rest and fetches the new values."""
-        pushed = set(self._pushed)
+        self._check_frozen()
+        client, pushed = self._client, set(self._pushed)
         rest = [index for index in range(len(self._ranges)) if index not in pushed]
-        client, parameters = self._client, self.parameters
-        if rest:
-            gradients = self._gradients(None)
-            self._timestamps.append(client.push_pull_ranges(self.key, gradients, parameters, rest, self._rate))
-        if pushed:
-            self._timestamps.append(client.pull_ranges(self.key, parameters, self._pushed))
+        with_some = [
+            index for index in rest if any(self.parameters[at].grad is not None for at in self._members[index])
+        ]
+        if without := sorted(set(rest) - set(with_some)):
+            self._timestamps.append(client.skip_ranges(self.key, without))
+        if with_some:
+            self._wait_for(range(len(self.parameters)))
+            gradients = self._gradients(set().union(*(self._members[index] for index in with_some)))
+            self._timestamps.append(
+                client.push_pull_ranges(self.key, gradients, self.parameters, with_some, self._rate)
+            )
+        if others := [*self._pushed, *without]:
+            self._timestamps.append(client.pull_ranges(self.key, self.parameters, others))
         for timestamp in self._timestamps:
             client.wait(timestamp)
         self.begin()
+
+    def _check_frozen(self) -> None:
+        if any(parameter.requires_grad for parameter in self._frozen):
+            raise ParameterServerError(
+                "a parameter that was frozen when the optimizer was wrapped requires a gradient now, and the servers "
+                "do not have it: wrap an optimizer when its parameters are as they are to be trained"
+            )
 
     @property
     def _rate(self) -> float:
         return float(self._group["lr"])
 
-    def _gradients(self, index: int | None) -> Sequence[Tensor]:
-        """Of all parameters of a range (of all ranges); zeros where backward made none."""
-        wanted = range(len(self.parameters)) if index is None else self._members[index]
+    def _gradients(self, wanted: Container[int]) -> Sequence[Tensor]:
+        """Of some parameters, zeros where backward made none; whatever for the others."""
         return [
             self.parameters[at].detach() if at not in wanted else _gradient(self.parameters[at])
             for at in range(len(self.parameters))
         ]
+
+
+def trained(group: dict[str, Any]) -> list[Tensor]:
+    """A group's parameters that the servers have: a frozen one has no gradient, and weight decay would move it."""
+    return [parameter for parameter in group["params"] if parameter.requires_grad]
 
 
 def _gradient(parameter: Tensor) -> Tensor:
@@ -109,9 +152,10 @@ class DistributedOptimizer(torch.optim.Optimizer):
     that the optimizer's class stands for. filters: what gradients go through on their way. pull_filter: how servers
     round the parameters that they send. consistency: of this optimizer's tables alone. nan: "refuse" or "pass".
 
-    All workers begin with rank 0's parameters, or with what the servers have when they are there already. A gradient
-    is the mean of all workers' (Sync), or applied as it comes (Bounded, Async). Parameters without a gradient count as
-    zeros. Optimizer state lives on the servers: `state_dict` has the groups alone.
+    All workers begin with rank 0's parameters, or with what the servers have when they are there already; frozen ones
+    are left out. A gradient is the mean of all workers' (Sync), or applied as it comes (Bounded, Async). A parameter
+    without a gradient counts as zeros; a range of which no parameter has any stays as it is, as torch leaves it.
+    Optimizer state lives on the servers: `state_dict` has the groups alone.
     """
 
     def __init__(
@@ -141,15 +185,18 @@ class DistributedOptimizer(torch.optim.Optimizer):
             key = f"optimizer.{number}.{at}"
             chosen = function or functions.of_optimizer(optimizer, group)
             self._registered += [] if function else [chosen]
-            self._client.register(key, group["params"], function=chosen, filters=filters,
+            if not trained(group):
+                continue
+            self._client.register(key, trained(group), function=chosen, filters=filters,
                                   pull_filter=pull_filter, consistency=consistency, nan=nan)  # fmt: skip
             self._tables.append(_Group(self._client, key, group, backward_passes_per_step))
+        if not self._tables:
+            raise ParameterServerError("no parameter of the optimizer requires a gradient: there is nothing to train")
         self._client.resume({table.key: table.parameters for table in self._tables})
         self._handles = [
             parameter.register_post_accumulate_grad_hook(self._hook(table, at))
             for table in self._tables
             for at, parameter in enumerate(table.parameters)
-            if parameter.requires_grad
         ]
 
     @property

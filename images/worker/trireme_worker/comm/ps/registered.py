@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from torch import Tensor
 
 from trireme_worker.comm.ps.memory import Layout, Staging
 from trireme_worker.comm.ps.operation import Request
@@ -24,6 +26,12 @@ class Registered:
     """Of each range, the last push."""
     pushing: dict[int, Request] = field(default_factory=dict)
     """Of each range, the push that is not answered yet: at most one."""
+
+    def staging(self, tensors: Sequence[Tensor], back: bool = False) -> Staging:
+        """For tensors on their way to the servers or, `back`, from them: shaped as registered, or one that is flat."""
+        if len(tensors) == 1 != len(self.layout.sizes):
+            return Staging(Layout([self.table.length]))
+        return self.incoming if back else self.outgoing
 
     def last(self, index: int) -> Callable[[], tuple[int, bool]]:
         """What a pull must know whenever it is sent: the number of a range's last push, and whether it is answered."""

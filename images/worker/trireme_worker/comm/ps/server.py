@@ -88,7 +88,7 @@ class Server:
             for each in self._listeners
         ]
         self._threads.append(threading.Thread(target=self._tick, name="ps-tick", daemon=True))
-        self._watch = Watch(directory, settings.backups, self.keeper.offer)
+        self._watch = Watch(directory, settings.backups, self.keeper.offer, self.finish)
         for thread in self._threads:
             thread.start()
 
@@ -201,11 +201,19 @@ class Server:
     def enlist(self, slot: Slot) -> None:
         """All present workers are members of a slot that came from elsewhere. Holds its lock."""
         for worker in self._presence.present():
-            slot.join(worker)
+            self.shard.join(slot, worker)
+
+    def finish(self, workers: frozenset[int]) -> None:
+        """These workers have ended well, says the view: nobody waits for them any more."""
+        before, self.shard.finished = self.shard.finished, workers
+        for worker in sorted(workers - before):
+            log.info("worker %d has ended well", worker)
+            self._presence.forget(worker)
+            self._leave(worker, for_good=True)
 
     def bye(self, caller: Caller) -> None:
-        """A worker is done for good. It is saved with the next tick: who goes on from a checkpoint in which this worker
-        is a member would wait for it, in Sync for ever."""
+        """A worker says that it is done, perhaps long before its process ends. It is saved with the next tick: who goes
+        on from a checkpoint in which this worker is a member would wait for it."""
         self._presence.forget(caller.index)
         self._leave(caller.index, for_good=True)
         self._saved = -math.inf
@@ -306,7 +314,7 @@ class Server:
         for slot in list(self.shard.slots.values()):
             with slot.lock:
                 for worker in workers:
-                    slot.join(worker)
+                    self.shard.join(slot, worker)
                 gone = [worker for worker in slot.clock.members if worker not in workers]
                 for worker in gone:
                     self.act(slot, slot.leave(worker, self.shard.rule_of(slot.table)))

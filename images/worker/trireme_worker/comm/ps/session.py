@@ -21,15 +21,15 @@ _broadcasts = itertools.count()
 def init() -> Client:
     """Connects this process to the job's servers; from its environment, as `trireme` sets it. Waits for them.
 
-    A process that comes to its end, by sys.exit too, says goodbye though it did not call `shutdown` (as Horovod's do).
-    One that an exception or a signal ends does not: it is lost, and `Sync` waits for its successor.
+    A process need not call `shutdown`: as it ends it waits for what is under way, and the exit code says the rest. With
+    code 0 the worker has finished; with any other it is lost, and `Sync` waits for its successor.
 
     Raises ParameterServerError.
     """
     global _client
     if _client is None:
         _client = Client(settings.worker(), settings.directory())
-        atexit.register(_part, os.getpid())
+        atexit.register(_flush, os.getpid())
     return _client
 
 
@@ -51,18 +51,30 @@ def size() -> int:
 
 
 def shutdown() -> None:
-    """Waits for what is under way and says goodbye; the others go on without this worker."""
+    """Waits for what is under way and says goodbye; the others go on without this worker.
+
+    In the `finally` of a script that fails, or that exits, there is no goodbye: the exit code says how it ended.
+    """
+    failing = sys.exc_info()[0]
+    _end(goodbye=failing is None, wait=failing is None or issubclass(failing, SystemExit))
+
+
+def _end(goodbye: bool, wait: bool) -> None:
     global _client, _broadcasts
-    if _client is not None:
-        atexit.unregister(_part)
-        ending, _client, _broadcasts = _client, None, itertools.count()
-        ending.shutdown()
+    if _client is None:
+        return
+    atexit.unregister(_flush)
+    ending, _client, _broadcasts = _client, None, itertools.count()
+    if wait:
+        ending.shutdown(goodbye)
+    else:
+        ending.close()
 
 
-def _part(process: int) -> None:
+def _flush(process: int) -> None:
     """When the interpreter ends. It leaves the exception that ended the script in `sys.last_value`."""
     if os.getpid() == process and not hasattr(sys, "last_value"):  # a forked child's end is not the worker's
-        shutdown()
+        _end(goodbye=False, wait=True)
 
 
 def broadcast_parameters(

@@ -35,6 +35,8 @@ class Shard:
         self.tables: dict[int, Table] = {}
         self.slots: dict[Key, Slot] = {}
         self.membership = Membership()
+        self.finished: frozenset[int] = frozenset()
+        """Workers that have ended well, as the view says: members of no range."""
         self._rule = rule
         self._rule_number = 0
         self._buffers = Buffers()
@@ -93,14 +95,18 @@ class Shard:
         return slot
 
     def made(self, key: Key) -> Slot:
-        """The slot, made frozen and empty when there is none; all workers are its members."""
+        """The slot, made frozen and empty when there is none; all workers that have not ended are its members."""
         with self.lock:
             slot = self.slots.get(key)
             if slot is None:
                 slot = self.slots[key] = Slot(self.tables[key[0]], key[1], self._buffers)
                 for worker in range(self.membership.size):
-                    slot.clock.join(worker, 0)
+                    self.join(slot, worker)
             return slot
+
+    def join(self, slot: Slot, worker: int) -> int:
+        """A worker is there (again); returns its last push. What one that has ended sent before makes it no member."""
+        return slot.clock.get(worker) if worker in self.finished else slot.join(worker)
 
     def attach(self, caller: Caller) -> tuple[str | None, bool]:
         """A worker has connected: the session it succeeds, and whether the membership changed."""

@@ -31,8 +31,9 @@ class Directory(Protocol):
         """A server says, once a second, that it is there and where it listens."""
         ...
 
-    def view(self, after: int) -> View:
-        """The present view; held for some seconds until its number exceeds `after`."""
+    def view(self, after: int, finished: int | None = None) -> View:
+        """The present view; held for some seconds until its number exceeds `after`, or until other than `finished`
+        workers have ended well."""
         ...
 
 
@@ -63,10 +64,21 @@ class Placement:
 
 
 class Watch:
-    """The newest view, kept by a thread of its own. `heard(placement)` is called for each one."""
+    """The newest view, kept by a thread of its own.
 
-    def __init__(self, directory: Directory, backups: int, heard: Callable[[Placement], None] | None = None) -> None:
+    For a server: `heard(placement)` is called for each one, `ended(workers)` when other workers have ended well.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        backups: int,
+        heard: Callable[[Placement], None] | None = None,
+        ended: Callable[[frozenset[int]], None] | None = None,
+    ) -> None:
         self._heard = heard
+        self._ended = ended
+        self._finished: frozenset[int] = frozenset()
         self._directory = directory
         self._backups = backups
         self._changed = threading.Condition()
@@ -89,6 +101,8 @@ class Watch:
 
     def offer(self, view: View) -> None:
         with self._changed:
+            if self._ended is not None and view.number >= self.placement.view.number:
+                self._end(frozenset(view.finished))
             if view.number > self.placement.view.number:
                 self.placement = Placement(view, self._backups)
                 self._changed.notify_all()
@@ -100,10 +114,16 @@ class Watch:
             self._closed = True
             self._changed.notify_all()
 
+    def _end(self, finished: frozenset[int]) -> None:
+        if finished != self._finished and self._ended is not None:
+            self._finished = finished
+            self._ended(finished)
+
     def _run(self) -> None:
         while not self._closed:
+            known = None if self._ended is None else len(self._finished)
             try:
-                self.offer(self._directory.view(self.placement.view.number))
+                self.offer(self._directory.view(self.placement.view.number, known))
             except OSError as error:
                 log.debug("no view: %s", error)
                 time.sleep(PAUSE_SECONDS)
