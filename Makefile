@@ -140,6 +140,7 @@ _kind-test: _kind-there $(READY)
 
 _kind-down: _kind-there $(READY)
 	$(call KIND_TOOL,helm) uninstall trireme --namespace trireme-system --wait
+	$(call KIND_TOOL,kubectl) --namespace trireme-system wait --for=delete pod -l app.kubernetes.io/instance=trireme --timeout=60s
 	@left=$$($(call KIND_TOOL,kubectl) get all,clusterrole,clusterrolebinding,secret -A -l app.kubernetes.io/instance=trireme -o name); test -z "$$left" || { echo "left behind: $$left"; exit 1; }
 	kind delete cluster --name trireme
 	@rm -f $(KIND_CONFIG)

@@ -75,6 +75,7 @@ class Fire:
     rounds: int
     row_tables: dict[str, tuple[int, int]] = field(default_factory=dict)
     books: list[Book] = field(default_factory=list)
+    finished: set[int] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
     errors: list[BaseException] = field(default_factory=list)
 
@@ -129,12 +130,19 @@ class Fire:
                 for key in self.tables:
                     if client.pushes(key) < self.rounds:
                         self._push(client, book, key, rng)
-            client.shutdown()
+            client.shutdown() if rng.random() < 0.5 else client.close()  # a process may end without a word
+            self._finish(life.rank)
         except ParameterServerError:
             if not life.killed:
                 raise
             return False
         return True
+
+    def _finish(self, rank: int) -> None:
+        """Its agent tells of the exit code."""
+        with self.lock:
+            self.finished.add(rank)
+            self.group.board.finish(*sorted(self.finished))
 
     def _push(self, client: Client, book: Book, key: str, rng: random.Random) -> None:
         ones = torch.zeros(self.tables[key])

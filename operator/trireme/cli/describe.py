@@ -82,14 +82,17 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
 def _head(job: Object, status: dict[str, Any], now: datetime) -> list[str]:
     metadata, spec = job["metadata"], job["spec"]
     strategy = spec.get("strategy", "AllReduce")
-    backend = (spec.get("allReduce") or {}).get("backend")
+    kind = {
+        "AllReduce": (spec.get("allReduce") or {}).get("backend"),
+        "ParameterServer": (spec.get("parameterServer") or {}).get("consistency"),
+    }.get(strategy)
     started, ended = status.get("startTime"), status.get("completionTime")
     facts = [
         ("Name", metadata["name"]),
         ("Namespace", metadata["namespace"]),
         ("Phase", status.get("phase") or "Pending"),
         ("Message", status.get("message") or "no operator has looked at it yet"),
-        ("Strategy", f"{strategy}, {backend}" if backend else strategy),
+        ("Strategy", f"{strategy}, {kind}" if kind else strategy),
         ("Workers", status.get("workersReady", "")),
         ("Progress", progress_line(status.get("progress") or {})),
         ("Attempt", ", ".join((str(status.get("attempt", 0)), *(f"{each} {status.get(each, 0)}" for each in AGAIN)))),

@@ -166,8 +166,8 @@ def _show(line: Line) -> None:
     """click takes the colours away where no terminal is."""
     rank = line.rank
     if rank is None:
-        label = line.pod.rsplit("-", 2)
-        click.echo(f"{click.style('-'.join(label[-2:]), dim=True)} {line.text}")
+        label = "-".join(line.pod.rsplit("-", 2)[-2:])
+        click.echo(f"{click.style(label, dim=True)} {line.text.removeprefix(f'[{label}] ')}")
     else:
         head, _, text = line.text.partition(" ")
         click.echo(f"{click.style(head, fg=COLOURS[rank % len(COLOURS)])} {text}")

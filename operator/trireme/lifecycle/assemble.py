@@ -159,9 +159,16 @@ def _outdated(plan: Plan, observed: Observed, status: JobStatus) -> tuple[Pod, .
         everybody = plan.job.spec.restart.scope is RestartScope.ALL
         former = [pod for pod in observed.ours if pod.attempt < status.attempt]
         ended = {pod.uid for pod in observed.ended}
-        # Successors bring this operator's agent: survivors with an older one would not understand it.
-        outdated |= {p.uid for p in former if everybody or p.uid in ended or not plan.agent.startswith(p.agent or "-")}
+        outdated |= {pod.uid for pod in former if everybody or pod.uid in ended or other_agent(plan, pod)}
+    elif observed.absent:
+        outdated |= {pod.uid for pod in observed.ours if other_agent(plan, pod)}
     return tuple(pod for pod in observed.ours if pod.uid in outdated)
+
+
+def other_agent(plan: Plan, pod: Pod) -> bool:
+    """Whether the pod has another agent than the pods that are made now: the operator has been upgraded since. The two
+    would not understand each other."""
+    return not plan.agent.startswith(pod.agent or "-")
 
 
 def _give_back(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:

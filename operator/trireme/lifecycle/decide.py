@@ -26,6 +26,7 @@ from trireme.lifecycle.assemble import (
     deletions,
     goes_on,
     limits,
+    other_agent,
     soonest,
 )
 from trireme.lifecycle.decision import Decision, PodDeletion, PodExpiry
@@ -143,7 +144,10 @@ def _run(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> De
     text = message.running(observed, len(plan.pods), limits(plan))
     up = len(observed.running) + len(observed.succeeded)
     elastic, ending = plan.job.spec.elastic is not None, bool(observed.succeeded)
-    if elastic and observed.unplaced and not ending:
+    upgraded = elastic and any(other_agent(plan, pod) for pod in observed.running)
+    if elastic and observed.absent and upgraded:
+        text += "; it grows at its next restart, since the operator was upgraded"
+    elif elastic and observed.unplaced and not ending:
         text += f"; {message.waiting(observed)}"
     if observed.stale:
         text += "; a change of the spec, or of the cluster's gang scheduling, waits for the next restart"
@@ -156,7 +160,7 @@ def _run(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> De
     return Decision(
         said,
         delete=deletions(observed.surplus),
-        create=observed.absent if elastic and not ending else (),
+        create=observed.absent if elastic and not (ending or upgraded) else (),
         poll_coordinator=coordinator(observed),
         look_again_seconds=LINGER_SECONDS if elastic and ending else None,
     )

@@ -85,7 +85,7 @@ def _candidate(pod: Pod) -> _Candidate:
         )
     collateral = not killed and ended is not None and exits.describe(ended.exit_code).kind is exits.Kind.COLLATERAL
     at = ended.finished_at if ended is not None else 0.0
-    return _Candidate(2 if collateral else 0, at, pod.index, _of_container(pod))
+    return _Candidate(2 if collateral else 0, at, pod.index, _of_container(pod, said.failure if said else None))
 
 
 def _weight(code: int, failure: wire.Failure) -> int:
@@ -114,8 +114,8 @@ def _of_wire(failure: wire.Failure, pod: Pod, *, elsewhere: bool = False) -> Fai
     )
 
 
-def _of_container(pod: Pod) -> Failure:
-    """A pod whose agent could not speak: the kubelet's word is all there is."""
+def _of_container(pod: Pod, seen: wire.Failure | None) -> Failure:
+    """What the kubelet says has more weight than what the agent saw, which knows the rank, if it was left to speak."""
     code, signal, (reason, message) = None, "", (pod.reason or "PodFailed", pod.message)
     ended = pod.terminated
     if ended is not None:
@@ -132,6 +132,8 @@ def _of_container(pod: Pod) -> Failure:
         signal=signal or None,
         reason=reason,
         message=message[-1024:].strip() or "the pod failed before it started",
+        rank=seen.rank if seen else None,
+        log_tail=list(seen.log_tail) if seen else [],
     )
 
 

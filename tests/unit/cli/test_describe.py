@@ -111,6 +111,25 @@ def test_a_job_that_nobody_looked_at_yet() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("spec", "line"),
+    [
+        ({"strategy": "AllReduce", "allReduce": {"backend": "Torch"}}, "AllReduce, Torch"),
+        (
+            {
+                "strategy": "ParameterServer",
+                "allReduce": {"backend": "Horovod"},
+                "parameterServer": {"consistency": "Sync"},
+            },
+            "ParameterServer, Sync",
+        ),
+    ],
+)
+def test_a_strategy_is_shown_with_what_is_its_own(spec: dict[str, Any], line: str) -> None:
+    stored = {**VALID, "metadata": JOB["metadata"], "spec": spec}
+    assert f"Strategy:    {line}" in description(stored, [], [], NOW)
+
+
 SCENE = Scene()
 
 

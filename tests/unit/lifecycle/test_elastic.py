@@ -52,6 +52,17 @@ def test_all_pods_are_said_to_be_all() -> None:
     assert said(status) == {"Scheduled": "True/AllPodsPlaced", "Running": "True/AllPodsRun"}
 
 
+def test_after_an_upgrade_it_grows_at_its_next_restart() -> None:
+    status, larger = scene().started(), scene(4)
+    old = [larger.running(index, agent="older") for index in range(3)]
+    waits = larger.step(status, *old)
+    assert (waits.create, waits.delete) == ((), ())
+    assert waits.status.message.endswith("; it grows at its next restart, since the operator was upgraded")
+    counted = larger.step(waits.status, *old[:2], broken(larger, 2)).status
+    again = larger.step(counted, *old[:2], broken(larger, 2), at=1)
+    assert [each.name for each in again.delete] == ["digits-worker-0", "digits-worker-1", "digits-worker-2"]
+
+
 def test_it_grows_while_it_runs() -> None:
     status = scene().started()
     larger = scene(5)

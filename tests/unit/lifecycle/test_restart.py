@@ -296,3 +296,11 @@ def test_after_an_upgrade_the_next_restart_replaces_all_pods() -> None:
     gone = scene.step(counted, old, broken(scene), at=1)
     assert [each.name for each in gone.delete] == ["digits-worker-0", "digits-worker-1"]
     assert scene.step(scene.started(), old, second(scene, 0)).delete == ()
+
+
+def test_pods_of_a_launch_that_an_upgrade_interrupts_are_made_anew() -> None:
+    scene = Scene()
+    decision = scene.step(JobStatus(), scene.running(0, agent="older"))
+    assert [each.name for each in decision.delete] == ["digits-worker-0"]
+    assert [each.name for each in decision.create] == ["digits-worker-1"]
+    assert scene.step(JobStatus(), *(scene.running(i, agent="older") for i in range(2))).delete == ()

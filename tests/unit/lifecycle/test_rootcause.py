@@ -100,6 +100,15 @@ def test_status_gets_all_that_the_agent_said() -> None:
     )  # fmt: skip
 
 
+def test_a_rank_that_the_kernel_killed_for_its_memory_keeps_what_its_agent_said() -> None:
+    said = wire.Termination(137, failure=rank_failure(2, T, 137, message="ended by SIGKILL", signal="SIGKILL"))
+    ended = Terminated(137, "OOMKilled", message=wire.termination_message(said), finished_at=T)
+    assert failure([SCENE.failed(2, ended)]) == Failure(
+        role="worker", index=2, rank=4, pod="digits-worker-2", node="n1", exit_code=137, signal="SIGKILL",
+        reason="OOMKilled", message="the container exceeded its memory limit", log_tail=["ValueError: boom"],
+    )  # fmt: skip
+
+
 def test_a_pod_that_vanished_is_a_failure_and_nothing_is_none() -> None:
     assert root_cause([]) is None
     assert failure([], ["digits-worker-3"]) == Failure(
