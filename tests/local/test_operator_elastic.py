@@ -16,7 +16,7 @@ from trireme.pocket.cluster import PocketCluster
 EXAMPLES = Path(__file__).parents[2] / "manifests/examples"
 SECONDS = 170
 EPOCHS = 10
-"""Two ranks take 450 steps, at least 23 seconds when paced: a generation takes nobody in before it is 20 seconds old."""
+"""Two ranks take 450 steps, 23 seconds or more when paced: a generation that is not 20 seconds old takes nobody in."""
 pytestmark = pytest.mark.timeout(SECONDS + 10)
 PACED = """
 import sys, time
