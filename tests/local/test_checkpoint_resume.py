@@ -17,7 +17,8 @@ from trireme_worker.checkpoint.folder import Folder
 if TYPE_CHECKING:
     from conftest import Ended, Job
 
-STEPS = 3 * 45
+EPOCHS = 4
+STEPS = EPOCHS * 45
 SCRIPT = """
 import os, random, signal
 import numpy
@@ -85,7 +86,7 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 def train(job: Job, directory: Path, module: str, at: int = 0, number: int = 0) -> list[Ended]:
     """Two ranks of an example, `number` sent to rank 1 by itself behind step `at`."""
     script = SCRIPT.format(module=module, at=at, signal=number)
-    command = [sys.executable, "-c", script, "--epochs", "3"]
+    command = [sys.executable, "-c", script, "--epochs", str(EPOCHS)]
     return job.run(command, TRIREME_CHECKPOINT_DIRECTORY=str(directory))
 
 
@@ -127,7 +128,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     assert steps(broken)[0] in saved
     ended = train(job, broken, module)
     assert [pod.code for pod in ended] == [0, 0]
-    assert steps(broken) == [STEPS, 120, 100]
+    assert steps(broken) == [STEPS, 160, 140]
     last_word = ended[0].termination
     assert last_word is not None
     assert last_word.progress is not None

@@ -1,4 +1,4 @@
-"""Each example runs to its end under real agents, for each backend, with one and with several processes."""
+"""The examples under real agents, for each backend, in the shapes that their YAML has not: `test_run` runs that."""
 
 from __future__ import annotations
 
@@ -44,17 +44,16 @@ def progress(pods: Sequence[Ended]) -> wire.Progress:
     return last_word.progress
 
 
-@pytest.mark.parametrize("slots", [(1,), (1, 1)], ids=str)
 @pytest.mark.parametrize("example", ["digits_horovod", "digits_torch"])
-def test_digits_are_learned(job: Job, example: str, slots: Sequence[int]) -> None:
-    pods = run(job, slots, "-m", f"{EXAMPLES}.{example}")
-    assert [pod.code for pod in pods] == [0] * len(pods), pods
-    reached = progress(pods)
-    steps = 15 * -(-1437 // (16 * len(slots)))
+def test_digits_are_learned_by_one_process(job: Job, example: str) -> None:
+    (pod,) = run(job, [1], "-m", f"{EXAMPLES}.{example}")
+    assert pod.code == 0, pod
+    reached = progress([pod])
+    steps = 15 * -(-1437 // 16)
     assert (reached.step, reached.total_steps) == (steps, steps)
     accuracy = reached.metrics["accuracy"]
     assert accuracy >= 0.95
-    (verdict,) = said(pods[0].stdout, rank=0)
+    (verdict,) = said(pod.stdout, rank=0)
     assert re.fullmatch(rf"trained in \d+\.\d s, test accuracy {accuracy:.4f}", verdict)
 
 
@@ -87,7 +86,7 @@ def test_digits_refuse_arguments_that_make_no_sense(
     assert capsys.readouterr().err.endswith(f"error: {complaint}\n")
 
 
-@pytest.mark.parametrize("slots", [(1,), (1, 1), (1, 3)], ids=str)
+@pytest.mark.parametrize("slots", [(1,), (1, 2)], ids=str)
 @pytest.mark.parametrize("backend", ["horovod", "torch"])
 def test_every_collective_gives_its_closed_form(job: Job, backend: str, slots: Sequence[int]) -> None:
     pods = run(job, slots, "-m", f"{EXAMPLES}.collectives", "--backend", backend)
