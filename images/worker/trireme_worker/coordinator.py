@@ -346,11 +346,10 @@ class Coordinator:
 
     def _lose(self, who: Who, failure: Failure, now: float) -> None:
         """A member is out of the generation; it may come back to it when it is held."""
-        seat = self._roster.seats[who]
-        if not self.holding.hold(seat, failure, now):
-            self._roster.retired[seat.join.incarnation] = failure
-        seat.gone = True
-        self._pace.forget(self._ranks_of(who))
+        if self.holding.hold(self._roster.seats[who], failure, now):
+            self._vacate(who)
+        else:
+            self._retire(who, failure)
 
     def _see_to_held(self, now: float) -> None:
         for incarnation, failure in self.holding.ended(now):
@@ -361,9 +360,11 @@ class Coordinator:
             self.revision += 1
 
     def _retire(self, who: Who, failure: Failure) -> None:
-        seat = self._roster.seats[who]
-        seat.gone = True
-        self._roster.retired[seat.join.incarnation] = failure
+        self._roster.retired[self._roster.seats[who].join.incarnation] = failure
+        self._vacate(who)
+
+    def _vacate(self, who: Who) -> None:
+        self._roster.seats[who].gone = True
         self._pace.forget(self._ranks_of(who))
 
     def _find_hung(self, now: float) -> None:
