@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from typing import Any
@@ -112,10 +113,14 @@ def test_a_queue_admits_each_attempt_anew() -> None:
 
 
 def test_ten_thousand_pods_share_one_template_and_take_under_half_a_second() -> None:
-    began = time.thread_time()
-    made = planned(job("spec", "worker", "replicas", value=10_000))
-    written = [manifests.pod(made, pod) for pod in made.pods]
-    assert time.thread_time() - began < 0.5  # of the processor; 0.1 s measured
+    gc.freeze()  # a collection of what other tests have left would take longer than all of it
+    try:
+        began = time.thread_time()
+        made = planned(job("spec", "worker", "replicas", value=10_000))
+        written = [manifests.pod(made, pod) for pod in made.pods]
+        assert time.thread_time() - began < 0.5  # of the processor; 0.1 s measured
+    finally:
+        gc.unfreeze()
     first, last = written[0]["spec"], written[-1]["spec"]
     assert len({pod["metadata"]["name"] for pod in written}) == 10_000
     assert last["volumes"] is first["volumes"]
