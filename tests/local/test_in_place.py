@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,12 @@ def counted(status: Object) -> tuple[str, int, int, int]:
     return status["phase"], status["attempt"], status.get("restarts", 0), status.get("disruptions", 0)
 
 
+def restarting(conditions: list[Object]) -> tuple[datetime, str]:
+    """Since when, to the second below, and whether."""
+    found = next(each for each in conditions if each["type"] == "Restarting")
+    return datetime.fromisoformat(found["lastTransitionTime"]), found["status"]
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 async def test_a_killed_rank_starts_again_in_its_pod(trial: Trial, victim: int) -> None:
     await trial.submit(STEPPING)
@@ -162,12 +169,17 @@ async def test_without_a_step_in_between_the_pod_is_replaced(trial: Trial) -> No
 async def test_the_pause_between_restarts_is_kept(trial: Trial) -> None:
     await trial.submit(STEPPING, restart={"backoffSeconds": 2})
     await trial.running()
-    for restarts in (1, 2):
-        await trial.stepping()
-        await trial.kill(1)
-        await trial.running(restarts)
-    restarting = next(each for each in (await trial.done())["conditions"] if each["type"] == "Restarting")
-    assert restarting["reason"] == "AllPodsRun"
+    await trial.stepping()
+    await trial.kill(1)
+    await trial.running(restarts=1)
+    await trial.stepping()
+    await trial.kill(1)
+    told = await trial.status(lambda said: said["restarts"] == 2)
+    assert told["message"].startswith("Restarting 2/3, after a pause of 2s: worker-1, rank 1: ended by SIGKILL")
+    await trial.running(restarts=2)
+    over = (await trial.done())["conditions"]
+    assert restarting(over)[0] - restarting(told["conditions"])[0] >= timedelta(seconds=2)
+    assert [restarting(each)[1] for each in (told["conditions"], over)] == ["True", "False"]
 
 
 async def test_the_limit_counts_what_starts_again_in_its_pod(trial: Trial) -> None:

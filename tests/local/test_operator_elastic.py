@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,15 @@ def training(example: str, **worker: Any) -> Object:
     return job
 
 
+@asynccontextmanager
+async def stepping(folder: Path, job: Object) -> AsyncIterator[Client]:
+    """Of a cluster on which the job has made its first step."""
+    async with asyncio.timeout(SECONDS), PocketCluster(folder / "cluster") as cluster, cluster.client() as client:
+        await client.create(TRAINING_JOBS, "default", job)
+        await status(client, job["metadata"]["name"], lambda said: said.get("progress", {}).get("step", 0) > 0)
+        yield client
+
+
 def check(done: Object) -> None:
     """It has learned, and nothing was counted."""
     counted = {key: done.get(key, 0) for key in ("phase", "attempt", "restarts", "disruptions")}
@@ -77,13 +88,7 @@ THIRD_TRAINED = {
 
 @pytest.mark.parametrize("example", THIRD_TRAINED)
 async def test_an_example_takes_in_a_third_pod_while_it_trains(example: str, tmp_path: Path) -> None:
-    async with (
-        asyncio.timeout(SECONDS),
-        PocketCluster(tmp_path / "cluster") as cluster,
-        cluster.client() as client,
-    ):
-        await client.create(TRAINING_JOBS, "default", training(example))
-        await status(client, example, lambda said: said.get("progress", {}).get("step", 0) > 0)
+    async with stepping(tmp_path, training(example)) as client:
         await scale(client, example, 3)
         await status(client, example, lambda said: said["workersReady"] == "3/3")
         done = await status(client, example, lambda said: "completionTime" in said)
@@ -93,13 +98,7 @@ async def test_an_example_takes_in_a_third_pod_while_it_trains(example: str, tmp
 
 @pytest.mark.parametrize("example", ["digits-elastic-torch", "digits-elastic-ps"])
 async def test_an_example_goes_on_when_it_is_scaled_down_and_up_again_at_once(example: str, tmp_path: Path) -> None:
-    async with (
-        asyncio.timeout(SECONDS),
-        PocketCluster(tmp_path / "cluster") as cluster,
-        cluster.client() as client,
-    ):
-        await client.create(TRAINING_JOBS, "default", training(example, replicas=3))
-        await status(client, example, lambda said: said.get("progress", {}).get("step", 0) > 0)
+    async with stepping(tmp_path, training(example, replicas=3)) as client:
         leaver = await uid(client, example)
         await scale(client, example, 2)
         await status(client, example, lambda said: "shrunkTo" in said)
@@ -118,13 +117,7 @@ async def uid(client: Client, name: str) -> str:
 
 async def test_a_killed_rank_starts_again_in_its_pod_and_the_other_goes_on_in_its_process(tmp_path: Path) -> None:
     example = "digits-elastic-horovod"
-    async with (
-        asyncio.timeout(SECONDS),
-        PocketCluster(tmp_path / "cluster") as cluster,
-        cluster.client() as client,
-    ):
-        await client.create(TRAINING_JOBS, "default", training(example))
-        await status(client, example, lambda said: said.get("progress", {}).get("step", 0) > 0)
+    async with stepping(tmp_path, training(example)) as client:
         pods = await uids(client, example)
         survivor = misfortune.rank(pods[0], 0)
         misfortune.signal_rank(pods[1], 1, signal.SIGKILL)

@@ -117,9 +117,7 @@ def test_the_others_go_on_when_the_view_says_that_a_worker_has_finished(rule: st
         assert out.tolist() == [2.0 + ahead + 1] * 3
 
 
-def test_no_view_of_the_servers_changes_when_a_worker_finishes(
-    pair: Pair,
-) -> None:
+def test_no_view_of_the_servers_changes_when_a_worker_finishes(pair: Pair) -> None:
     with psgroup.group() as group:
         first, _ = pair(group)
         group.board.finish(1)
@@ -127,9 +125,7 @@ def test_no_view_of_the_servers_changes_when_a_worker_finishes(
         assert group.servers[0].shard.view == 1
 
 
-def test_a_finished_worker_that_runs_again_is_a_member_again(
-    pair: Pair,
-) -> None:
+def test_a_finished_worker_that_runs_again_is_a_member_again(pair: Pair) -> None:
     """Its pod was lost for another rank's failure."""
     with psgroup.group() as group:
         first, second = pair(group)
@@ -145,9 +141,7 @@ def test_a_finished_worker_that_runs_again_is_a_member_again(
         assert first.pull("w").tolist() == [5.0] * 3
 
 
-def test_what_a_finished_worker_sent_before_makes_it_no_member(
-    pair: Pair,
-) -> None:
+def test_what_a_finished_worker_sent_before_makes_it_no_member(pair: Pair) -> None:
     with psgroup.group() as group:
         first, second = pair(group)
         group.board.finish(1)
