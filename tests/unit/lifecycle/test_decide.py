@@ -32,9 +32,9 @@ def test_a_pod_that_does_not_start_is_named_after_a_while() -> None:
     scene = Scene()
     pods = (scene.running(0), scene.pod(1, node="n1", waiting_reason="ContainerCreating"))
     first = step(scene, EMPTY, *pods)
-    assert (first.status.message, first.look_again_seconds) == ("Pending: 1/2 pods run", 30.0)
+    assert (first.status.message, first.look_again_seconds, first.renew) == ("Pending: 1/2 pods run", 30.0, False)
     later = step(scene, first.status, *pods, at=30)
-    assert later.look_again_seconds is None
+    assert (later.look_again_seconds, later.renew) == (None, True)
     assert later.status.message == (
         "Pending: 1/2 pods run; digits-worker-1 is still ContainerCreating: kubectl describe pod tells"
     )
