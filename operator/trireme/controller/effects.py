@@ -89,12 +89,12 @@ class Effects:
         if not memory.tried:
             memory.tried = True
             self.queue.add(key)  # to tell of it
-        if memory.supported != (plan.digest, plan.attempt):
+        if memory.supported != plan.digest:
             refused = await self.launcher.support(plan)
             if refused:
                 self._hold(key, memory, refused)
                 return
-            memory.supported = plan.digest, plan.attempt
+            memory.supported = plan.digest
         first = not memory.created and len(wanted) == len(plan.pods)
         launched = await self.launcher.pods(plan, wanted)
         if first:

@@ -32,8 +32,8 @@ class Parsed:
 class Memory:
     uid: str
     parsed: Parsed | None = None
-    supported: tuple[str, int] = ("", 0)
-    """Digest and attempt of the plan whose Service, Secret and so on are there."""
+    supported: str = ""
+    """Digest of the plan whose Service, Secret and so on are there."""
     renewed_at: float = -math.inf
     """When they were last made again, on the loop's clock."""
     tried: bool = False
