@@ -62,6 +62,33 @@ def test_a_process_serves_saves_and_ends_on_sigterm(
         assert f"saved {tmp_path}/parameter-server/server-0" in said
 
 
+FAILS = """
+import sys
+from trireme_worker.comm.ps import __main__, keeper
+def fail(self): raise {error}
+keeper.Keeper._settle_all = fail
+sys.exit(__main__.main())
+"""
+
+
+@pytest.mark.parametrize("error", ["MemoryError('no room')", "SystemExit(0)"])
+def test_a_process_whose_ranges_cannot_be_kept_ends(error: str, tmp_path: Path, agent_pyz: Path) -> None:
+    """And saves nothing: the ranges of the last checkpoint would be missing."""
+    with agent(Board(1)) as url:
+        ended = subprocess.run(
+            [sys.executable, "-c", FAILS.format(error=error)],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(agent_pyz), **environment(url, tmp_path)},
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    last = ended.stderr.splitlines()[-1]
+    assert (ended.returncode, last) == (1, f"ERROR server 0 cannot go on and ends, another one takes over: {error}")
+    assert not (tmp_path / "parameter-server").exists()
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

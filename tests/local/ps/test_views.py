@@ -13,6 +13,7 @@ from trireme_worker.comm.ps.client import Client
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.errors import ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.frame import Header, Kind
+from trireme_worker.comm.ps.shard import Shard
 from trireme_worker.comm.ps.slot import Status
 from trireme_worker.comm.ps.view import Watch
 
@@ -109,6 +110,34 @@ def test_a_request_of_another_view_is_refused() -> None:
         with pytest.raises(Refused, match="this server has view 1") as refused:
             channel.ask(Header(Kind.CLOCK, view=7, table=number))
         assert (refused.value.reason, refused.value.number) == (Reason.WRONG_VIEW, 1)
+
+
+class Overtaken:
+    """A shard's lock that whoever wants it gets after a new view was adopted, in which all ranges froze."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard, self._lock = shard, shard.lock
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._shard.view += 1
+        for slot in self._shard.slots.values():
+            slot.freeze()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_a_new_view_keeps_what_a_word_of_the_old_one_would_discard() -> None:
+    with psgroup.group(workers=1) as group:
+        pushed(group.client(0), 1)
+        server = group.servers[0]
+        key, *_ = before = list(server.shard.slots)
+        link = server.chain.link(server.serving)
+        server.shard.lock = Overtaken(server.shard)  # type: ignore[assignment]
+        with pytest.raises(Refused, match="this server has view 2"):
+            link.ask(Header(Kind.DISCARD, view=1, table=key[0], index=key[1]))
+        assert list(server.shard.slots) == before
 
 
 def test_a_primary_that_was_cut_off_acknowledges_nothing() -> None:

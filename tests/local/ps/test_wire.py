@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from support import psgroup
+from trireme.contract.wire import Serving
 from trireme_worker.comm.ps import frame, greeting, transport
 from trireme_worker.comm.ps.channel import Channel
 from trireme_worker.comm.ps.errors import BadFrame, Lost, ParameterServerError, Unauthenticated
@@ -30,14 +31,14 @@ def pair() -> Iterator[tuple[Wire, Wire]]:
             wire.close()
 
 
-def meet(client: bytes, server: bytes) -> list[object]:
+def meet(client: bytes, server: bytes, host: object = HOST) -> list[object]:
     """What each end got, or its error."""
     outcomes: list[object] = [None, None]
     with pair() as (near, far):
 
         def answer() -> None:
             try:
-                outcomes[1] = greeting.receive(far, server, HOST)
+                outcomes[1] = greeting.receive(far, server, host)  # type: ignore[arg-type]
             except ParameterServerError as error:
                 outcomes[1] = error
                 far.close()
@@ -62,6 +63,24 @@ def test_a_server_without_the_token_learns_nothing() -> None:
     assert isinstance(ours, Unauthenticated)
     assert "the server does not have this job's token" in str(ours)
     assert isinstance(theirs, Lost)
+
+
+def test_a_welcome_that_cannot_be_understood_is_a_bad_frame() -> None:
+    ours, _ = meet(b"token", b"token", host=CALLER)
+    assert (type(ours), str(ours)) == (BadFrame, "message has unknown fields ['generation', 'role', 'session', 'size']")
+
+
+def test_whatever_ends_the_greeting_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def greet(*_: object) -> Host:
+        raise MemoryError
+
+    monkeypatch.setattr(greeting, "greet", greet)
+    with pair() as (near, far):
+        monkeypatch.setattr(transport, "connect", lambda *_: near)
+        with pytest.raises(MemoryError):
+            Channel(Serving(2, "incarnation", "127.0.0.1", 1), b"token", CALLER)
+        with pytest.raises(Lost, match="the peer closed the connection"):
+            far.receive()
 
 
 class Recorder:

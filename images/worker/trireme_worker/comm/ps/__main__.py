@@ -1,5 +1,6 @@
 """`python3 -m trireme_worker.comm.ps`: one server process. Ends on SIGTERM, when its agent sees that all workers are
-done; saves a last checkpoint where there is a directory for it."""
+done; saves a last checkpoint where there is a directory for it. One that cannot go on ends with code 1 and saves
+nothing: its ranges are frozen, and the last checkpoint has them."""
 
 from __future__ import annotations
 
@@ -39,12 +40,16 @@ def main() -> int:
     tune()
     try:
         told = settings.server()
-        server = Server(told, settings.directory())
+        server = Server(told, settings.directory(), ended)
     except (ParameterServerError, OSError) as error:
         log.error("the server cannot start: %s", error)
         return 1
     log.info("server %d listens at %s:%d", told.index, server.serving.address, server.serving.port)
     ended.wait()
+    if server.failure is not None:
+        server.close()
+        log.error("server %d cannot go on and ends, another one takes over: %r", told.index, server.failure)
+        return 1
     try:
         if told.checkpoints is not None:
             log.info("saved %s", server.checkpoint())

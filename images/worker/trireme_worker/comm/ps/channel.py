@@ -51,7 +51,7 @@ class Channel:
             if (host.index, host.incarnation) != (serving.index, serving.incarnation):
                 raise Lost(f"server {serving.index} is not at {serving.address}:{serving.port} any more")
             sharing.accept(self._wire)
-        except ParameterServerError:
+        except BaseException:
             self._wire.close()
             raise
         self._lock = threading.Condition()

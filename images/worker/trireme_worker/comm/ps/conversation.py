@@ -263,7 +263,7 @@ class Conversation:
 
     def _inventory(self, header: Header) -> None:
         self._wire.drain()
-        self._same_view(header)
+        self._shard.check(header.view)
         self._done(header.request, meta=Inventory.of(self._shard).encode())
 
     def _fetch(self, header: Header) -> None:
@@ -275,7 +275,7 @@ class Conversation:
         self._outbox.put(Outgoing(Header(Kind.VALUES, header.request), copy.encode(), copies.body(parts)))
 
     def _snapshot(self, header: Header) -> None:
-        self._same_view(header)
+        self._shard.check(header.view)
         copy = Copy.decode(self._bytes(header.meta))
         parts = [] if header.flags & frame.RETAG else copies.room(copy)
         if header.body != sum(part.numel() for part in parts) * ITEM_BYTES:
@@ -318,19 +318,14 @@ class Conversation:
 
     def _discard(self, header: Header) -> None:
         self._wire.drain()
-        self._same_view(header)
-        self._server.discard((header.table, header.index))
+        self._server.discard((header.table, header.index), header.view)
         self._done(header.request)
 
     # Reading
 
     def _slot(self, header: Header) -> Slot:
-        self._same_view(header)
+        self._shard.check(header.view)
         return self._shard.slot((header.table, header.index))
-
-    def _same_view(self, header: Header) -> None:
-        if header.view != self._shard.view:
-            raise Refused(Reason.WRONG_VIEW, f"this server has view {self._shard.view}", self._shard.view)
 
     def _asked(self, header: Header, values: bool, rows: Tensor | None = None) -> Asked:
         """Only a pull of rows is answered with rows; a push of rows is answered with the same ones."""

@@ -63,7 +63,10 @@ def greet(wire: Wire, token: bytes, caller: Caller) -> Host:
     identity = codec.encode(caller)
     proof = _mac(token, b"client", mine, theirs, identity)
     wire.send(Header(Kind.PROOF), identity, transport.views(proof))
-    host = codec.decode(Host, _take(wire, Kind.WELCOME))
+    try:
+        host = codec.decode(Host, _take(wire, Kind.WELCOME))
+    except codec.BadMessage as error:
+        raise BadFrame(str(error)) from None
     wire.limit(transport.SILENCE_SECONDS)
     return host
 

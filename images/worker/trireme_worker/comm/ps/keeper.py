@@ -78,6 +78,13 @@ class Keeper:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._keep()
+        except BaseException as error:  # SystemExit too: it would end this thread alone, and without a word
+            self._server.fail(error)
+            log.exception("the ranges of this server cannot be kept any more")
+
+    def _keep(self) -> None:
         while not self._closed:
             with self._wake:
                 self._wake.wait_for(self._busy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import secrets
 import socket
 import threading
@@ -27,6 +26,7 @@ from trireme_worker.comm.ps.greeting import Caller, Host
 from trireme_worker.comm.ps.inventory import Inventory
 from trireme_worker.comm.ps.keeper import Keeper
 from trireme_worker.comm.ps.presence import Presence
+from trireme_worker.comm.ps.saver import Saver
 from trireme_worker.comm.ps.shard import Key, Shard
 from trireme_worker.comm.ps.slot import Asked, Change, Effects, Push, Slot, Status
 from trireme_worker.comm.ps.table import Table
@@ -62,16 +62,20 @@ class Settings:
 
 
 class Server:
-    def __init__(self, settings: Settings, directory: Directory) -> None:
-        """Listens at once. Raises OSError, and ParameterServerError when the checkpoints are another job's."""
+    def __init__(self, settings: Settings, directory: Directory, ended: threading.Event | None = None) -> None:
+        """Listens at once. `ended` is set when it cannot go on; it is to be closed then.
+
+        Raises OSError, and ParameterServerError when the checkpoints are another job's.
+        """
         self.settings = settings
+        self.ended = ended or threading.Event()
+        self.failure: BaseException | None = None
+        """Why it cannot go on."""
         self.incarnation = secrets.token_hex(8)
         self.shard = Shard(settings.rule)
         caller = Caller("server", settings.index, self.incarnation)
         self.chain = Chain(settings.token, caller)
         self._checkpoints = _checkpoints(settings)
-        self._saved = time.monotonic()
-        self._saving = threading.Lock()
         self._directory = directory
         self._presence = Presence()
         self._lock = threading.Lock()
@@ -82,6 +86,9 @@ class Server:
         unix = f"@trireme-ps-{self.incarnation}"
         self._listeners = [tcp, transport.listen_unix(unix)]
         self.serving = Serving(settings.index, self.incarnation, settings.address, tcp.getsockname()[1], unix)
+        self._saver: Saver | None = None
+        if self._checkpoints is not None:
+            self._saver = Saver(self._checkpoints, self.shard, settings.checkpoint_seconds)
         self.keeper = Keeper(self, settings.index)
         self._threads = [
             threading.Thread(target=self._accept, args=(each,), name="ps-accept", daemon=True)
@@ -95,6 +102,8 @@ class Server:
     def close(self) -> None:
         """Ends every connection and thread; does not save."""
         self._closed.set()
+        if self._saver is not None:
+            self._saver.close()
         self._watch.close()
         for listener in self._listeners:
             with contextlib.suppress(OSError):
@@ -110,6 +119,13 @@ class Server:
         # A thread within torch must not outlive the interpreter.
         for thread in [*self._threads, *talking]:
             thread.join(CLOSE_SECONDS)
+        if self._saver is not None:
+            self._saver.join(CLOSE_SECONDS)
+
+    def fail(self, error: BaseException) -> None:
+        """Its ranges stay frozen from now on; the others take them over when this process has ended."""
+        self.failure = error
+        self.ended.set()
 
     # Requests
 
@@ -177,16 +193,17 @@ class Server:
         self.shard.register(copy.table)
         slot = self.shard.made((copy.table.number, copy.index))
         with slot.lock:
-            if view != self.shard.view:
-                raise Refused(Reason.WRONG_VIEW, f"this server has view {self.shard.view}", self.shard.view)
+            self.shard.check(view)
             if tensors:
                 copies.install(slot, copy, tensors, view)
             elif (slot.tag, slot.version) != (copy.tag, copy.version):
                 raise Refused(Reason.NOT_READY, "this server has another copy")
             slot.tag, slot.status = view, Status.BACKUP
 
-    def discard(self, key: Key) -> None:
+    def discard(self, key: Key, view: int) -> None:
+        """A copy that nobody needs, says the primary of its range in this view. Raises Refused."""
         with self.shard.lock:
+            self.shard.check(view)
             slot = self.shard.slots.get(key)
             if slot is not None and slot.status is Status.FROZEN:
                 del self.shard.slots[key]
@@ -212,26 +229,20 @@ class Server:
             self._leave(worker, for_good=True)
 
     def bye(self, caller: Caller) -> None:
-        """A worker says that it is done, perhaps long before its process ends. It is saved with the next tick: who goes
-        on from a checkpoint in which this worker is a member would wait for it."""
+        """A worker says that it is done, perhaps long before its process ends. It is saved soon: who goes on from a
+        checkpoint in which this worker is a member would wait for it."""
         self._presence.forget(caller.index)
         self._leave(caller.index, for_good=True)
-        self._saved = -math.inf
+        if self._saver is not None:
+            self._saver.soon()
 
     # Checkpoints
 
     def checkpoint(self) -> str:
         """Saves every range that this server is the primary of; returns the path. Raises Refused."""
-        if self._checkpoints is None:
+        if self._saver is None:
             raise Refused(Reason.FAILED, "there is no checkpoint directory: set spec.checkpoint.directory")
-        with self._saving:
-            slots = [slot for slot in list(self.shard.slots.values()) if slot.status is Status.PRIMARY]
-            try:
-                path = self._checkpoints.save(slots)
-            except OSError as error:
-                raise Refused(Reason.FAILED, f"the checkpoint could not be written: {error}") from error
-            self._saved = time.monotonic()
-        return str(path)
+        return str(self._saver.save())
 
     def restored(self, slot: Slot) -> tuple[Copy, list[Tensor]] | None:
         return None if self._checkpoints is None else self._checkpoints.find(slot.table, slot.index)
@@ -331,11 +342,6 @@ class Server:
             for worker in self._presence.absent(time.monotonic() - self.settings.leave_seconds):
                 self._leave(worker)
             self.chain.ping()
-            if self._checkpoints and time.monotonic() - self._saved > self.settings.checkpoint_seconds:
-                try:
-                    self.checkpoint()
-                except Refused as error:
-                    log.error("%s", error)
 
     def _announce(self) -> bool:
         try:

@@ -43,6 +43,11 @@ class Shard:
         self._sessions: dict[int, str] = {}
         self._retired: set[str] = set()
 
+    def check(self, view: int) -> None:
+        """Raises Refused when this is another view than the server's. Under the lock it stays so."""
+        if view != self.view:
+            raise Refused(Reason.WRONG_VIEW, f"this server has view {self.view}", self.view)
+
     @property
     def rule(self) -> tuple[int, Consistency]:
         """The job's rule, behind the number of the change that made it."""
