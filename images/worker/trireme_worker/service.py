@@ -20,7 +20,7 @@ TICK_SECONDS = 0.1
 BATCH_SECONDS = 0.02
 """A follower of a scope waits at most this long behind the first new entry, so that a burst travels as one answer."""
 BATCH_SECONDS_PER_MEMBER = 0.0002
-"""For as long as it takes to answer all of a small job's followers anyway."""
+"""In a small job less: an answer costs the coordinator 0.06 ms, so this is at most a third of its time."""
 CONNECTIONS_PER_MEMBER = 4
 SPARE_CONNECTIONS = 64
 

@@ -101,5 +101,5 @@ async def test_a_key_that_does_not_come_is_missing_after_a_while_and_may_be_aske
     rendezvous.close()
 
 
-def test_a_burst_is_waited_for_as_long_as_there_are_followers_to_answer():
+def test_a_burst_is_waited_for_the_longer_the_more_followers_there_are_to_answer():
     assert [batch_seconds(members) for members in (2, 50, 100, 1000)] == [0.0004, 0.01, BATCH_SECONDS, BATCH_SECONDS]
