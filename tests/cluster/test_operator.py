@@ -13,8 +13,11 @@ from support.operating import Operator, end_all, job, phase, play, pods, run_all
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES, TRAINING_JOBS
+from trireme.contract.names import LABEL_MANAGED_BY
+from trireme.controller import effects
 from trireme.controller.reconcile import Reconciler
 from trireme.controller.settings import Settings
+from trireme.lifecycle import assemble
 
 
 @pytest.fixture
@@ -92,6 +95,33 @@ async def test_a_pod_deleted_before_the_start_is_made_again(operator: Operator, 
             namespace,
             lambda now: "digits-worker-0" in now and now["digits-worker-0"]["metadata"]["uid"] != old,
         )
+
+
+async def test_what_pods_lean_on_is_made_again_when_they_do_not_start(
+    operator: Operator, client: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assemble, "SLOW_START_SECONDS", 1.0)
+    monkeypatch.setattr(effects, "RENEW_SECONDS", 0.0)
+    bound = job()
+    bound["spec"]["worker"]["template"]["spec"]["nodeName"] = "node-a"
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, bound)
+        found = await pods(client, namespace, 2)
+        gone = {}
+        for resource in (CONFIG_MAPS, SECRETS, SERVICES):
+            items, _ = await client.list(resource, namespace)
+            (gone[resource],) = [
+                item["metadata"] for item in items if LABEL_MANAGED_BY in item["metadata"].get("labels", ())
+            ]
+            await client.delete(resource, namespace, gone[resource]["name"])
+        for name in found:
+            await play(client, namespace, name, {"waiting": {"reason": "ContainerCreating"}}, "Pending")
+        for resource, old in gone.items():
+            name, uid = old["name"], old["uid"]
+            await until(
+                client, resource, namespace,
+                lambda now, name=name, uid=uid: name in now and now[name]["metadata"]["uid"] != uid,
+            )  # fmt: skip
 
 
 async def test_a_job_deleted_midway_leaves_nothing(operator: Operator, client: Client, namespace: str) -> None:

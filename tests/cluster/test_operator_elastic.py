@@ -10,7 +10,7 @@ import pytest
 from support.operating import Operator, job, phase, pods, run_all, told, until
 from trireme.cluster.client import Client
 from trireme.cluster.errors import ApiError
-from trireme.cluster.resources import PODS, TRAINING_JOBS
+from trireme.cluster.resources import POD_DISRUPTION_BUDGETS, PODS, TRAINING_JOBS
 from trireme.controller.settings import Settings
 
 Object = dict[str, Any]
@@ -68,6 +68,26 @@ async def test_it_starts_with_the_minimum_and_follows_its_scale(
     assert {name: pod["metadata"]["uid"] for name, pod in rest.items()} == {
         name: found[name]["metadata"]["uid"] for name in rest
     }
+
+
+async def test_its_disruption_budget_follows_an_edit_before_the_start(
+    operator: Operator, client: Client, namespace: str
+) -> None:
+    async with operator.running():
+        await client.create(TRAINING_JOBS, namespace, job(3))
+        await budgeted(client, namespace, {"maxUnavailable": 0})
+        bounds = {"minReplicas": 2, "maxReplicas": 4}
+        await client.patch(TRAINING_JOBS, namespace, "digits", {"spec": {"elastic": bounds}})
+        await budgeted(client, namespace, {"minAvailable": 2})
+
+
+async def budgeted(client: Client, namespace: str, limit: dict[str, int]) -> None:
+    """Once a drain may take no more than this."""
+
+    def limits(found: dict[str, Object]) -> list[Object]:
+        return [{key: value for key, value in each["spec"].items() if key != "selector"} for each in found.values()]
+
+    await until(client, POD_DISRUPTION_BUDGETS, namespace, lambda found: limits(found) == [limit])
 
 
 async def test_another_job_does_not_follow_its_scale_once_it_runs(

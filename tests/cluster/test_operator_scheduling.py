@@ -199,5 +199,6 @@ async def test_a_job_of_another_controller_is_left_alone(operator: Operator, cli
         await phase(client, namespace, "Running")
         with pytest.raises(ApiError, match="field is immutable"):
             await client.patch(TRAINING_JOBS, namespace, "theirs", {"spec": {"managedBy": "trireme.dev/operator"}})
-    assert "status" not in await client.get(TRAINING_JOBS, namespace, "theirs")
+    left = await client.get(TRAINING_JOBS, namespace, "theirs")
+    assert left["status"] == {"phase": "Pending", "message": "Pending: no operator has seen it yet"}
     assert not [write for write in operator.writes if "theirs" in write]

@@ -147,6 +147,21 @@ def test_too_many_gpus_stay_pending_with_the_reason(desk: Desk) -> None:
     assert process.returncode == 130
 
 
+def test_a_volume_that_cannot_be_mounted_is_told_with_its_reason(desk: Desk) -> None:
+    path = Path(desk.job("true", replicas=2, container={"volumeMounts": [{"name": "data", "mountPath": "/data"}]}))
+    job = json.loads(path.read_text())
+    missing = {"path": str(desk.home / "none"), "type": "Directory"}
+    job["spec"]["worker"]["template"]["spec"]["volumes"] = [{"name": "data", "hostPath": missing}]
+    path.write_text(json.dumps(job))
+    process = desk.start("run", str(path))
+    assert process.stdout is not None
+    why = f"MountVolume.SetUp failed: hostPath type check failed: {missing['path']} is not a Directory\n"
+    assert any(line in (f"trireme: j-worker-{i}: {why}" for i in (0, 1)) for line in process.stdout)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert ("hostPath" in out, process.returncode) == (False, 130)
+
+
 def test_a_job_that_takes_too_long_is_given_up(desk: Desk) -> None:
     code, _, err = desk("run", desk.job("sleep", "600"), "--timeout", "1")
     assert code == 3

@@ -123,7 +123,7 @@ seccompProfile:
   verbs: [create, get]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [create, get]
+  verbs: [create, get, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

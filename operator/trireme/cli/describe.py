@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from trireme.cli.display import progress_line
+from trireme.cli.display import printable, progress_line
 from trireme.cli.ranks import ranks_of, span
 from trireme.cli.rows import columns
 from trireme.cli.target import Target, find_job, on_cluster, pods_of, target, target_options
@@ -65,13 +65,14 @@ def description(job: Object, pods: Sequence[Object], events: Sequence[Object], n
     status = job.get("status") or {}
     own = [podview.of_object(pod) for pod in pods]
     ranks = ranks_of(job, pods)
-    return [
+    lines = [
         *_head(job, status, now),
         *_section("Conditions", columns(_conditions(status.get("conditions") or (), now))),
         *_section("Pods", columns(_pods([p for p in own if p.owner_uid == job["metadata"]["uid"]], ranks, now))),
         *_section("Failure", _failure(status.get("failure") or {})),
         *_section("Events", columns(_events(events, now))),
     ]
+    return [printable(line) for line in lines]
 
 
 def _section(title: str, lines: Iterable[str]) -> list[str]:

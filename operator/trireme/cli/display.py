@@ -9,6 +9,7 @@ import os
 from types import TracebackType
 from typing import Any, Self
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -63,9 +64,9 @@ class Display:
             description=f"[{STYLES.get(phase, 'white')}]{phase}[/]",
             completed=progress.get("step", 0),
             total=progress.get("totalSteps"),
-            detail=progress_line(progress) or status.get("message", ""),
+            detail=progress_line(progress) or printable(status.get("message", "")),
         )
-        message = status.get("message", "")
+        message = printable(status.get("message", ""))
         if message and message != self._said:
             self._said = message
             if phase == "Succeeded" and (reached := progress_line(progress)):
@@ -74,6 +75,14 @@ class Display:
 
     def _say(self, text: str, phase: str) -> None:
         self._console.print(Text(f"trireme: {text}", style=STYLES.get(phase, "")), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """A job's own words without colours and with control characters spelt out: they must not steer a terminal."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in click.unstyle(text.expandtabs())
+    )
 
 
 def progress_line(progress: dict[str, Any]) -> str:
@@ -90,12 +99,12 @@ def progress_line(progress: dict[str, Any]) -> str:
 def summary(job: dict[str, Any]) -> str:
     """The last lines about a finished job: its message, and where it failed the log of the rank that did."""
     status = job["status"]
-    lines = [status["message"]]
+    lines = [printable(status["message"])]
     if progress := progress_line(status.get("progress", {})):
         lines.append(f"last progress: {progress}")
     failure = status.get("failure", {})
     if failure.get("logTail"):
         rank = f", rank {failure['rank']}" if "rank" in failure else ""
         lines.append(f"last lines of {failure['pod']}{rank}:")
-        lines += [f"    {line}" for line in failure["logTail"]]
+        lines += [f"    {printable(line)}" for line in failure["logTail"]]
     return "\n".join(lines)

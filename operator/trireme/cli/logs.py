@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from trireme.cli.display import summary
+from trireme.cli.display import printable, summary
 from trireme.cli.errors import JobFailed
 from trireme.cli.follow import FINISHED, Follower, started
 from trireme.cli.lines import START, Line, Mark, Source, merged, wanted
@@ -141,7 +141,7 @@ async def _follow(
     def waiting(message: str) -> None:
         if message not in said[-1:]:
             said.append(message)
-            click.echo(f"nothing yet: {message}", err=True)
+            click.echo(f"nothing yet: {printable(message)}", err=True)
 
     async with (
         Mirror(client, TRAINING_JOBS, namespace, changed, field_selector=f"metadata.name={name}") as jobs,
@@ -159,7 +159,7 @@ def _why(job: Object) -> str:
     status = job.get("status") or {}
     if status.get("phase") in FINISHED:
         return summary(job)
-    return status.get("message") or "no operator has looked at the job yet"
+    return printable(status.get("message") or "no operator has looked at the job yet")
 
 
 def _show(line: Line) -> None:

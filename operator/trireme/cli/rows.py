@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from trireme.cli.display import STYLES
+from trireme.cli.display import STYLES, printable
 from trireme.pocket.objects.ages import age
 
 BAR_CELLS = 12
@@ -49,7 +49,7 @@ def row(job: dict[str, Any], now: datetime) -> Row:
         progress=progress.get("display", ""),
         restarts=status.get("restarts", 0),
         age=age(metadata.get("creationTimestamp"), now),
-        message=status.get("message") or "no operator has looked at it yet",
+        message=printable(status.get("message") or "no operator has looked at it yet"),
     )
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from trireme.cli.display import Display, Screen, summary
 from trireme.cli.errors import FAILED, INTERRUPTED, JobFailed, NotTried, invalid_is_failed
 from trireme.cli.files import JOB_FILE, JobFile, read
+from trireme.cli.mounts import tell_failed_mounts
 from trireme.cli.output import emit
 from trireme.cli.ranks import trainer_container
 from trireme.cli.signals import on_stop
@@ -90,6 +91,7 @@ async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, lim
                 await client.create(of_object(other), other["metadata"].get("namespace", namespace), other)
             created = await client.create(TRAINING_JOBS, namespace, content.job)
             followers = Followers(client, display) if logs else None
+            mounts = asyncio.create_task(tell_failed_mounts(client, namespace, display))
             job = created
             try:
                 async with asyncio.timeout(limit):
@@ -103,6 +105,8 @@ async def _run(content: JobFile, console: Console, *, gpus: int, logs: bool, lim
                 where = job.get("status", {}).get("message", "nothing was said of it yet")
                 raise NotFinished(f"the job has not finished within {limit:g}s: {where}") from None
             finally:
+                mounts.cancel()
+                await asyncio.wait((mounts,))
                 if followers:
                     await followers.stop()
     return job

@@ -1,6 +1,7 @@
 """Events (events.k8s.io/v1) about an object: for people, best effort, never in anybody's way.
 
-`record` only notes down; a task of its own writes. What repeats itself becomes a series: one Event whose count grows.
+`record` only notes down; a task of its own writes. The same words again become a series: one Event whose count grows.
+Other words are another Event, since the API server lets nobody change a note.
 What is too much, or meets an API server that is busy, is dropped.
 """
 
@@ -93,7 +94,7 @@ class Recorder:
         self._instance = instance[:REASON_MAX]
         self._clock = clock
         self._now = now
-        self._series: _Recent[tuple[str, str], _Series] = _Recent()
+        self._series: _Recent[tuple[str, str, str], _Series] = _Recent()
         self._allowances: _Recent[str, _Allowance] = _Recent()
         self._forbidden = False
         """Once is enough to say so."""
@@ -102,7 +103,7 @@ class Recorder:
     def record(self, about: Mapping[str, Any], kind: str, reason: str, note: str) -> None:
         """`about`: the object, with apiVersion, kind and metadata. `kind`: Normal or Warning."""
         uid, now = about["metadata"]["uid"], self._clock()
-        key = uid, reason
+        key = uid, reason, note
         series = self._series.get(key)
         if series is not None and now - series.seen < SERIES_SECONDS:
             series.count += 1

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 HOLD_FIRST_SECONDS = 1.0
 HOLD_CAP_SECONDS = 60.0
 """Quota and policies change by a person's hand, names become free when an earlier job has gone."""
+RENEW_SECONDS = 60.0
+"""A job whose pods wait for a big image asks a handful of questions so often at most."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,15 @@ class Effects:
         if memory.refused:
             memory.refused = ""
             self.queue.add(key)
+
+    async def renew(self, key: Key, plan: Plan, memory: Memory) -> None:
+        """What the pods lean on, where somebody has deleted it: no informer shows that."""
+        if _clock() < memory.renewed_at + RENEW_SECONDS or not await self._reread(key, memory.uid):
+            return
+        memory.renewed_at = _clock()
+        self.launcher.forget_shared(key[0])
+        if refused := await self.launcher.support(plan):
+            log.warning("renew job=%s/%s refused=%r", *key, refused)
 
     async def recheck_strangers(self, key: Key, memory: Memory) -> None:
         """No informer shows them: ask whether they have gone."""

@@ -15,6 +15,7 @@ from trireme.contract import wire
 from trireme.contract.bundle import Agent
 from trireme.lifecycle.pod import Pod
 from trireme.plan import kueue, manifests
+from trireme.plan.manifests import Manifest
 from trireme.plan.plan import ApiKind, GroupKind, Plan, PodPlan
 from trireme.plan.support import Support, support
 
@@ -128,15 +129,26 @@ class Launcher:
             if not error.already_exists:
                 return _refusal(error)
             if not wanted.unique:
-                return await self._stranger(plan, resource, wanted.manifest["metadata"]["name"])
+                return await self._found(plan, resource, wanted)
         return ""
 
-    async def _stranger(self, plan: Plan, resource: Resource, name: str) -> str:
+    async def _found(self, plan: Plan, resource: Resource, wanted: Support) -> str:
         """What to say of the object that has the name, unless it is this job's."""
-        found = await self._client.get(resource, plan.job.namespace, name)
-        if any(owner["uid"] == plan.job.uid for owner in found["metadata"].get("ownerReferences", ())):
+        namespace, name = plan.job.namespace, wanted.manifest["metadata"]["name"]
+        found = await self._client.get(resource, namespace, name)
+        if not any(owner["uid"] == plan.job.uid for owner in found["metadata"].get("ownerReferences", ())):
+            return f"{resource.kind} {name} exists already and belongs to something else"
+        return await self._follow(resource, found, wanted.manifest["spec"]) if wanted.follows else ""
+
+    async def _follow(self, resource: Resource, found: Manifest, spec: Manifest) -> str:
+        if found["spec"] == spec:
             return ""
-        return f"{resource.kind} {name} exists already and belongs to something else"
+        change = {"spec": dict.fromkeys(found["spec"]) | spec}
+        try:
+            await self._client.patch(resource, found["metadata"]["namespace"], found["metadata"]["name"], change)
+        except ApiError as error:
+            return _refusal(error)
+        return ""
 
 
 def _refusal(error: ApiError) -> str:

@@ -34,6 +34,8 @@ class Memory:
     parsed: Parsed | None = None
     supported: str = ""
     """Digest of the plan whose Service, Secret and so on are there."""
+    renewed_at: float = -math.inf
+    """When they were last made again, on the loop's clock."""
     tried: bool = False
     """Pods of it were tried. Before that a status would say that nothing has happened yet, and cost a write."""
     created: dict[str, Pod] = field(default_factory=dict)

@@ -69,6 +69,8 @@ class Reconciler:
         await self.effects.expire(key, decision.expire, memory)
         if parsed.plan is not None:
             await self._create(key, parsed.plan, decision, memory)
+            if decision.renew:
+                await self.effects.renew(key, parsed.plan, memory)
         self._poll(key, decision, memory)
         if decision.ruling is not None and not await self.poller.rule(key, decision.ruling):
             self.effects.queue.add_after(key, RULE_AGAIN_SECONDS)

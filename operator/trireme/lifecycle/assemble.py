@@ -99,6 +99,7 @@ def assemble(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -
         said,
         delete=deletions((*_outdated(plan, observed, status), *observed.surplus)),
         create=observed.absent,
+        renew=bool(slow),
         poll_coordinator=coordinator(observed) if status.start_time is not None else "",
         look_again_seconds=soonest(
             SLOW_START_SECONDS if observed.starting and not slow else None,

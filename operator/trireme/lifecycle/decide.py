@@ -95,22 +95,27 @@ def _alive(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> 
 
 
 def rejected(generation: int, status: JobStatus, errors: tuple[FieldError, ...], now: datetime) -> JobStatus:
-    """The status of a job that cannot run as it is written. A finished job stays as it was."""
+    """The status of a job that cannot run as it is written, whose pods are deleted. A finished job stays as it was."""
     if conditions.finished(status):
         return status
     shown = "; ".join(map(str, errors[:PROBLEMS_SHOWN]))
     more = f"; and {len(errors) - PROBLEMS_SHOWN} more" if len(errors) > PROBLEMS_SHOWN else ""
     text = f"Failed: invalid spec: {shown}{more}"
-    return say(status, generation, now, conditions.FAILED, text, (conditions.FAILED, True, "InvalidSpec")).model_copy(
-        update={"completion_time": now}
-    )
+    changes = [(conditions.FAILED, True, "InvalidSpec"), *restarted(status, conditions.FAILED)]
+    if conditions.find(status, conditions.RUNNING) is not None:
+        changes.append((conditions.RUNNING, False, conditions.FAILED))
+    for field in ("workers", "servers"):
+        if (counted := getattr(status, field)) is not None:
+            status = _recounted(status, field, _left(counted, ReplicaCounts(desired=counted.desired)))
+    said = say(status, generation, now, conditions.FAILED, text, *changes)
+    return said.model_copy(update={"completion_time": now})
 
 
 def _over(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
     """Whatever is deleted or edited, a finished job is never run again. Its last pods go on their way meanwhile."""
     for field, role in (("workers", names.ROLE_WORKER), ("servers", names.ROLE_SERVER)):
         if counted := getattr(status, field):
-            status = status.model_copy(update={field: _left(counted, _counts(plan, observed, role))})
+            status = _recounted(status, field, _left(counted, _counts(plan, observed, role)))
     left = deadline.ttl_left(plan.job.spec, status, now)
     gone = leftovers(observed, plan.job.spec.cleanup.pods)
     late, later = ((), None) if gone else expired(observed, status, now)
@@ -232,7 +237,7 @@ def _seen(plan: Plan, observed: Observed, status: JobStatus) -> JobStatus:
         update={
             "workers": workers,
             "servers": _counts(plan, observed, names.ROLE_SERVER) if names.ROLE_SERVER in plan.roles else None,
-            "workers_ready": f"{workers.ready + workers.succeeded}/{workers.desired}",
+            "workers_ready": _ready(workers),
             "selector": f"{names.LABEL_JOB}={plan.job.name},{names.LABEL_ROLE}={names.ROLE_WORKER}",
             "attempt": plan.attempt,
             "progress": progress(observed, status.progress),
@@ -251,6 +256,16 @@ def _counts(plan: Plan, observed: Observed, role: str) -> ReplicaCounts:
         succeeded=count(observed.succeeded),
         failed=count(observed.failed),
     )
+
+
+def _ready(workers: ReplicaCounts) -> str:
+    return f"{min(workers.ready + workers.succeeded, workers.desired)}/{workers.desired}"
+
+
+def _recounted(status: JobStatus, field: str, counts: ReplicaCounts) -> JobStatus:
+    """`field`: workers or servers."""
+    shown = {"workers_ready": _ready(counts)} if field == "workers" and status.workers_ready else {}
+    return status.model_copy(update={field: counts, **shown})
 
 
 def _left(counted: ReplicaCounts, now: ReplicaCounts) -> ReplicaCounts:

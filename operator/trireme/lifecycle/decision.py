@@ -36,6 +36,8 @@ class Decision:
     expire: tuple[PodExpiry, ...] = ()
     create: tuple[PodPlan, ...] = ()
     """Service, Secret and ConfigMap are made before the first of them."""
+    renew: bool = False
+    """Those are made again where they are gone: pods have nodes and do not start."""
     poll_coordinator: str = ""
     """IP address of the coordinator's pod when its progress is wanted."""
     ruling: Ruling | None = None

@@ -20,6 +20,8 @@ class Support:
     manifest: Manifest
     unique: bool = False
     """Its name holds a UID or a hash: what has it already is this object. Any other name may be somebody else's."""
+    follows: bool = False
+    """Its spec may change with the job's until the job has started: what is there is brought up to it."""
     shared: bool = False
     """All jobs of the namespace lean on it."""
 
@@ -37,7 +39,7 @@ def _support(plan: Plan, token: str, agent: bytes) -> Iterator[Support]:
         yield Support(network_policy(plan.job))
     for role, template in plan.templates.items():
         if template["metadata"]["annotations"][names.ANNOTATION_SAFE_TO_EVICT] != "true":
-            yield Support(disruption_budget(plan, role))
+            yield Support(disruption_budget(plan, role), follows=True)
     if plan.gang is not None:
         yield Support(pod_group(plan, plan.gang), unique=True)
 

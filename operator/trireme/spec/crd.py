@@ -33,6 +33,9 @@ _COLUMNS: tuple[dict[str, Any], ...] = (
     {"name": "Message", "type": "string", "jsonPath": ".status.message", "priority": 1},
 )
 
+_UNSEEN = {"phase": "Pending", "message": "Pending: no operator has seen it yet"}
+"""The status of a job without one: it says so before an operator does, and costs no write."""
+
 
 def crd() -> dict[str, Any]:
     """apiextensions.k8s.io/v1, one version."""
@@ -173,11 +176,11 @@ def _status() -> Schema:
     conditions = status["properties"]["conditions"]
     conditions["x-kubernetes-list-type"] = "map"
     conditions["x-kubernetes-list-map-keys"] = ["type"]
-    return _without_defaults(status)
+    return {**_without_defaults(status), "default": dict(_UNSEEN)}
 
 
 def _without_defaults(schema: Schema) -> Schema:
-    """The operator writes status as a whole; the API server has nothing to add to it."""
+    """The operator writes status as a whole; the API server has nothing to add to what it wrote."""
     schema.pop("default", None)
     for below in (*schema.get("properties", {}).values(), *filter(None, [schema.get("items")])):
         _without_defaults(below)

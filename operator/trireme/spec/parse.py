@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from trireme.contract import names
 from trireme.spec import checkpoint, elastic, kubernetes_schema, roles, scheduling, template, words
 from trireme.spec.errors import FieldError, InvalidSpec
-from trireme.spec.model import FORMS, Backend, JobSpec, Model, TrainingJob
+from trireme.spec.model import FORMS, Backend, JobSpec, Model, Strategy, TrainingJob
 
 TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec", "status")
 
@@ -147,8 +147,11 @@ _SAYINGS: dict[str, Callable[[ErrorDetails], str]] = {
 
 def _in_plain_words(detail: ErrorDetails) -> FieldError:
     path = _path(detail["loc"])
-    if path in NOT_SUPPORTED or (path == "spec.strategy" and detail["input"] in LATER_STRATEGIES):
+    if path in NOT_SUPPORTED:
         return FieldError(path, "not supported by this version")
+    if path == "spec.strategy" and detail["input"] in LATER_STRATEGIES:
+        known = " or ".join(each.value for each in Strategy)
+        return FieldError(path, f"{detail['input']} is not supported by this version: it must be {known}")
     if detail["type"] == "extra_forbidden":
         return FieldError(path, words.unknown_field(str(detail["loc"][-1]), _fields(detail["loc"][:-1])))
     if detail["type"] == "enum":

@@ -152,3 +152,12 @@ SCENE = Scene()
 )
 def test_a_pod_in_a_word(pod: Pod, text: str) -> None:
     assert state(pod) == text
+
+
+def test_a_page_has_no_control_characters() -> None:
+    failure = JOB["status"]["failure"] | {"message": "\x1bc", "logTail": ["\x1b[31mred", "\x07"]}
+    steered = JOB | {"status": JOB["status"] | {"message": "\x1b]0;x\x07", "failure": failure}}
+    lines = description(steered, [], [event("Failed", "\x1bc", "2026-01-01T12:04:00.000000Z")], NOW)
+    assert all(line.isprintable() for line in lines)
+    own = [line for line in lines if line.startswith("Message") or line.strip() in (r"\x1bc", "red", r"\x07")]
+    assert own == [r"Message:     \x1b]0;x\x07", r"  \x1bc", "    red", r"    \x07"]

@@ -24,6 +24,11 @@ def test_a_job_as_a_row() -> None:
     assert row(JOB, NOW) == ROW
 
 
+def test_a_message_is_shown_without_its_control_characters() -> None:
+    steered = JOB | {"status": JOB["status"] | {"message": "Failed: \x1b[31mboom\x1bc"}}
+    assert row(steered, NOW).message == r"Failed: boom\x1bc"
+
+
 def test_a_job_that_nobody_looked_at_yet() -> None:
     fresh = {"metadata": JOB["metadata"]}
     assert row(fresh, NOW) == Row(

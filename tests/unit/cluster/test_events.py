@@ -94,19 +94,19 @@ def test_what_repeats_itself_becomes_a_series_and_later_it_is_news_again() -> No
     async def main() -> None:
         events = recorder(api, lambda: now[0])
         for now[0] in (0.0, 30.0, 60.0, 60.0 + SERIES_SECONDS):
-            events.record(JOB, "Warning", "ImagePullBackOff", f"at {now[0]}")
+            events.record(JOB, "Warning", "Restarting", "Restarting 1/3: worker-1")
             await drain(events)
-        events.record(JOB, "Warning", "Unschedulable", "another reason")
+        events.record(JOB, "Warning", "Restarting", "Restarting 2/3: worker-0")
         await drain(events)
 
     warped(main())
     seen = "2026-01-01T12:00:00.000250Z"
     assert [(verb, body.get("note"), body.get("series")) for verb, body in api.writes] == [
-        ("create", "at 0.0", None),
+        ("create", "Restarting 1/3: worker-1", None),
         ("patch", None, {"count": 2, "lastObservedTime": seen}),
         ("patch", None, {"count": 3, "lastObservedTime": seen}),
-        ("create", "at 660.0", None),
-        ("create", "another reason", None),
+        ("create", "Restarting 1/3: worker-1", None),
+        ("create", "Restarting 2/3: worker-0", None),
     ]
 
 
@@ -118,7 +118,7 @@ def test_a_series_whose_event_has_gone_begins_anew() -> None:
         events.record(JOB, "Normal", "Running", "first")
         await drain(events)
         api.refuse = [GONE]
-        events.record(JOB, "Normal", "Running", "second")
+        events.record(JOB, "Normal", "Running", "first")
         await drain(events)
 
     warped(main())

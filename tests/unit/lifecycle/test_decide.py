@@ -32,9 +32,9 @@ def test_a_pod_that_does_not_start_is_named_after_a_while() -> None:
     scene = Scene()
     pods = (scene.running(0), scene.pod(1, node="n1", waiting_reason="ContainerCreating"))
     first = step(scene, EMPTY, *pods)
-    assert (first.status.message, first.look_again_seconds) == ("Pending: 1/2 pods run", 30.0)
+    assert (first.status.message, first.look_again_seconds, first.renew) == ("Pending: 1/2 pods run", 30.0, False)
     later = step(scene, first.status, *pods, at=30)
-    assert later.look_again_seconds is None
+    assert (later.look_again_seconds, later.renew) == (None, True)
     assert later.status.message == (
         "Pending: 1/2 pods run; digits-worker-1 is still ContainerCreating: kubectl describe pod tells"
     )
@@ -225,15 +225,15 @@ def test_a_pod_whose_containers_have_ended_stays_though_its_phase_does_not_say_s
     assert (decision.status.phase, decision.delete) == (phase, ())
 
 
-@pytest.mark.parametrize("end", ["Succeeded", "Failed"])
-def test_terminal_is_terminal(end: str) -> None:
+@pytest.mark.parametrize(("end", "shown"), [("Succeeded", "2/2"), ("Failed", "1/2")])
+def test_terminal_is_terminal(end: str, shown: str) -> None:
     scene = Scene(restart={"limit": 0})
     pods = [scene.succeeded(i) if end == "Succeeded" else scene.failed(i, Terminated(1)) for i in range(2)]
     status = step(scene, run(scene), *pods).status
     assert status.phase == end
     assert step(scene, status, at=99) == Decision(status)
-    going = status.workers.model_copy(update={"ready": 1, "active": 1})
-    assert step(scene, status, scene.running(0), at=99).status == status.model_copy(update={"workers": going})
+    going = {"workers": status.workers.model_copy(update={"ready": 1, "active": 1}), "workers_ready": shown}
+    assert step(scene, status, scene.running(0), at=99).status == status.model_copy(update=going)
     assert rejected(2, status, (FieldError("spec", "bad"),), after(99)) == status
 
 
@@ -243,6 +243,21 @@ def test_an_invalid_job_fails_with_every_problem() -> None:
     assert (status.phase, status.message) == ("Failed", "Failed: invalid spec: spec.a: bad; spec.b: worse")
     assert said(status) == {"Failed": "True/InvalidSpec"}
     assert status.observed_generation == 3
+
+
+def test_a_running_job_that_a_change_makes_invalid_runs_no_more() -> None:
+    scene = Scene()
+    status = rejected(4, run(scene), (FieldError("spec.a", "bad"),), after(9))
+    assert said(status) == {"Scheduled": "True/AllPodsPlaced", "Running": "False/Failed", "Failed": "True/InvalidSpec"}
+    assert (status.workers, status.workers_ready) == (ReplicaCounts(desired=2), "0/2")
+
+
+def test_a_failed_job_has_no_ready_pods_once_they_are_gone() -> None:
+    scene = Scene(restart={"limit": 0})
+    failed = step(scene, run(scene), scene.running(0), scene.failed(1, Terminated(1))).status
+    assert (failed.phase, failed.workers_ready) == ("Failed", "1/2")
+    over = step(scene, failed, scene.failed(1, Terminated(1)), at=19).status
+    assert (over.workers, over.workers_ready) == (ReplicaCounts(desired=2, failed=1), "0/2")
 
 
 def test_observed_is_empty_by_default() -> None:

@@ -286,7 +286,8 @@ def test_a_finished_job_stays_finished() -> None:
     status = scene.step(scene.started(), scene.running(0), broken(scene)).status
     generous = Scene(restart={"limit": 9})
     gone = status.workers.model_copy(update={"ready": 0, "active": 0})
-    assert generous.step(status, at=99) == Decision(status.model_copy(update={"workers": gone}))
+    over = status.model_copy(update={"workers": gone, "workers_ready": "0/2"})
+    assert generous.step(status, at=99) == Decision(over)
 
 
 def test_after_an_upgrade_the_next_restart_replaces_all_pods() -> None:

@@ -92,7 +92,7 @@ ALL = (
     Support(TOKEN, unique=True),
     Support(AGENT_OF_THE_NAMESPACE, unique=True, shared=True),
     Support(NETWORK_POLICY),
-    Support(DISRUPTION_BUDGET),
+    Support(DISRUPTION_BUDGET, follows=True),
 )
 
 

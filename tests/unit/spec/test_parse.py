@@ -301,7 +301,7 @@ BAD: dict[str, tuple[Any, list[str]]] = {
     ),
     "strategy of a later version": (
         job("spec", "strategy", value="ModelParallel"),
-        ["spec.strategy: not supported by this version"],
+        ["spec.strategy: ModelParallel is not supported by this version: it must be AllReduce or ParameterServer"],
     ),
     "misspelt strategy": (
         job("spec", "strategy", value="Allreduce"),

@@ -81,6 +81,7 @@ class Operations:
             metadata["generation"] = 1
         kind.rules.default(obj)
         kind.rules.initialize(obj)
+        kind.rules.default(obj)  # of what is not stored too: it is filled in when it is read
         if found := kind.rules.validate(obj, None):
             raise errors.invalid(kind.group, kind.kind, metadata.get("name", ""), found)
         admission.admit(self.store, kind, obj)
