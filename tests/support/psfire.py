@@ -36,15 +36,19 @@ class Echo:
         self._courier._submit = self._twice  # type: ignore[method-assign]
 
     def _twice(self, channel: Channel, request: Request) -> None:
-        view = self._courier._watch.placement.view.number
+        view, past = self._courier._watch.placement.view.number, self._old
         if request.pushes and self._rng.random() < self._share:
             body = [memoryview(bytes(part)) for part in request.body]
             header = Header(request.kind, table=request.table.number, index=request.index, number=request.number)
-            self._old.append(Exchange(header, lambda outcome: None, request.meta, body))
+            past.append(Exchange(header, lambda outcome: None, request.meta, body))
         self._submit(channel, request)
-        if self._old and self._rng.random() < self._share:
-            old = self._rng.choice(self._old)
+        if past and self._rng.random() < self._share:
+            old = self._rng.choice(past)
             channel.submit(replace(old, header=old.header._replace(view=view)))
+
+    def forget(self) -> None:
+        """The client refers to it, and its courier may be at work."""
+        self._old = []
 
 
 @dataclass
@@ -122,20 +126,20 @@ class Fire:
         rng = random.Random(self.seed * 1000 + book.element)
         client = life.client = self.group.client(life.rank)
         life.killed = False
-        Echo(client, rng, 0.3)
+        echo = Echo(client, rng, 0.3)
         try:
             for key, length in self.tables.items():
                 client.register(key, [length], reduction="sum")
-            while any(client.pushes(key) < self.rounds for key in self.tables):
-                for key in self.tables:
-                    if client.pushes(key) < self.rounds:
-                        self._push(client, book, key, rng)
+            while client.pushes(key := min(self.tables, key=client.pushes)) < self.rounds:
+                self._push(client, book, key, rng)  # what the others wait for, if its predecessor owes it
             client.shutdown() if rng.random() < 0.5 else client.close()  # a process may end without a word
             self._finish(life.rank)
         except ParameterServerError:
             if not life.killed:
                 raise
             return False
+        finally:
+            echo.forget()
         return True
 
     def _finish(self, rank: int) -> None:
