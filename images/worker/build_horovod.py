@@ -105,7 +105,7 @@ def build(into: Path, options: dict[str, str]) -> Path:
         patch(source)
         say(f"compiling Horovod {HOROVOD} (about 3 minutes on two cores; log on failure) ...")
         env = {**os.environ, **options, "PATH": f"{work / 'venv/bin'}{os.pathsep}{os.environ['PATH']}"}
-        env.setdefault("MAKEFLAGS", f"-j{os.cpu_count()}")
+        env["MAKEFLAGS"] = f"-j{os.cpu_count()}"  # not those of a make that has called
         pip = [python, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
         done = subprocess.run(
             [*pip, f"--wheel-dir={work / 'out'}", str(source)],

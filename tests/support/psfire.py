@@ -36,15 +36,19 @@ class Echo:
         self._courier._submit = self._twice  # type: ignore[method-assign]
 
     def _twice(self, channel: Channel, request: Request) -> None:
-        view = self._courier._watch.placement.view.number
+        view, past = self._courier._watch.placement.view.number, self._old
         if request.pushes and self._rng.random() < self._share:
             body = [memoryview(bytes(part)) for part in request.body]
             header = Header(request.kind, table=request.table.number, index=request.index, number=request.number)
-            self._old.append(Exchange(header, lambda outcome: None, request.meta, body))
+            past.append(Exchange(header, lambda outcome: None, request.meta, body))
         self._submit(channel, request)
-        if self._old and self._rng.random() < self._share:
-            old = self._rng.choice(self._old)
+        if past and self._rng.random() < self._share:
+            old = self._rng.choice(past)
             channel.submit(replace(old, header=old.header._replace(view=view)))
+
+    def forget(self) -> None:
+        """The client refers to it, and its courier may be at work."""
+        self._old = []
 
 
 @dataclass
@@ -54,6 +58,8 @@ class Book:
     element: int
     acknowledged: dict[str, int] = field(default_factory=dict)
     unknown: dict[str, int] = field(default_factory=dict)
+    halves: dict[str, int] = field(default_factory=dict)
+    """Pushes that some ranges had of the predecessor already."""
 
 
 @dataclass
@@ -101,8 +107,9 @@ class Fire:
             found[key] = reader.pull(key)
         problems = []
         for book in self.books:
-            for key, acknowledged in book.acknowledged.items():
-                low, high = acknowledged, acknowledged + book.unknown.get(key, 0)
+            for key in self.tables:
+                low = book.acknowledged.get(key, 0)
+                high = low + book.unknown.get(key, 0) + book.halves.get(key, 0)
                 counts = sorted({int(found[key][at]) for at in range(book.element, self.tables[key], 64)})
                 if any(not low <= count <= high for count in counts):
                     problems.append(f"session {book.element} pushed {key} {low}..{high} times, counted {counts}")
@@ -122,20 +129,22 @@ class Fire:
         rng = random.Random(self.seed * 1000 + book.element)
         client = life.client = self.group.client(life.rank)
         life.killed = False
-        Echo(client, rng, 0.3)
+        echo = Echo(client, rng, 0.3)
         try:
             for key, length in self.tables.items():
                 client.register(key, [length], reduction="sum")
-            while any(client.pushes(key) < self.rounds for key in self.tables):
-                for key in self.tables:
-                    if client.pushes(key) < self.rounds:
-                        self._push(client, book, key, rng)
+            halves = {key for key in self.tables if _level(client, key)}
+            while client.pushes(key := min(self.tables, key=client.pushes)) < self.rounds:
+                self._push(client, book, key, rng, key in halves)  # first what its predecessor owes the others
+                halves.discard(key)
             client.shutdown() if rng.random() < 0.5 else client.close()  # a process may end without a word
             self._finish(life.rank)
         except ParameterServerError:
             if not life.killed:
                 raise
             return False
+        finally:
+            echo.forget()
         return True
 
     def _finish(self, rank: int) -> None:
@@ -144,7 +153,7 @@ class Fire:
             self.finished.add(rank)
             self.group.board.finish(*sorted(self.finished))
 
-    def _push(self, client: Client, book: Book, key: str, rng: random.Random) -> None:
+    def _push(self, client: Client, book: Book, key: str, rng: random.Random, half: bool) -> None:
         ones = torch.zeros(self.tables[key])
         ones[book.element :: 64] = 1
         book.unknown[key] = 1
@@ -153,7 +162,17 @@ class Fire:
         else:
             client.wait(client.push_pull(key, ones, torch.empty_like(ones)))
         book.unknown[key] = 0
-        book.acknowledged[key] = book.acknowledged.get(key, 0) + 1
+        counted = book.halves if half else book.acknowledged
+        counted[key] = counted.get(key, 0) + 1
+
+
+def _level(client: Client, key: str) -> bool:
+    """Takes a push again that the predecessor has left in some ranges, as `Client.resume` does: else these would be a
+    push ahead, and in Sync wait for workers that wait for this one. Whether there was such a push."""
+    numbers = client._get(key).numbers
+    low, high = min(numbers), max(numbers)
+    numbers[:] = [low] * len(numbers)
+    return low < high
 
 
 def cut(fire: Fire, rng: random.Random) -> None:

@@ -19,7 +19,7 @@ from trireme_worker import membership, verdict
 from trireme_worker.growth import Growth
 from trireme_worker.hangwatch import HangWatch
 from trireme_worker.holding import OPERATOR, Holding
-from trireme_worker.membership import Seat, Terms, Who
+from trireme_worker.membership import Gathering, Seat, Terms, Who
 from trireme_worker.pace import Pace
 from trireme_worker.roster import NotAMember, Roster
 
@@ -128,7 +128,7 @@ class Coordinator:
         if self.phase is Phase.FORMING:
             for who in self._roster.silent(now, self._terms.silence_seconds):
                 del self._roster.seats[who]
-            if membership.enough(self._terms, self._growth.gathering(self._roster.seats, self._roster.former, now)):
+            if membership.enough(self._terms, self._gathering(now)):
                 self._form_next(now)
             elif now >= self._deadline:
                 self._never_formed(now)
@@ -152,7 +152,8 @@ class Coordinator:
     def news(self, now: float) -> wire.News:
         """The report, to an operator that gives rulings."""
         known = vars(self.report(now)) | {"failure": verdict.brief(self.failure)}
-        return wire.News(**known, number=self.holding.number, attempt=self.holding.attempt, held=self.holding.first())
+        return wire.News(**known, number=self.holding.number, attempt=self.holding.attempt, held=self.holding.first(),
+                         waiting=self.holding.waiting)  # fmt: skip
 
     def report(self, now: float) -> wire.JobReport:
         return wire.JobReport(
@@ -175,8 +176,15 @@ class Coordinator:
             self._growth.resumes()
         if self._terms.independent and running and not self._terms.limits:
             self._resume(running, now)
-        elif membership.enough(self._terms, self._growth.gathering(self._roster.seats, self._roster.former, now)):
+        elif membership.enough(self._terms, self._gathering(now)):
             self._form_next(now)
+
+    def _gathering(self, now: float) -> Gathering:
+        """Nobody who waits out a pause is waited for."""
+        former = {
+            who: seat for who, seat in self._roster.former.items() if not self.holding.waits(seat.join.incarnation)
+        }
+        return self._growth.gathering(self._roster.seats, former, now)
 
     def _form_next(self, now: float) -> None:
         self._roster.seats = self._growth.admits(self._roster.seats)

@@ -79,6 +79,16 @@ class Holding:
     def holds(self, incarnation: str) -> bool:
         return incarnation in self._held
 
+    def waits(self, incarnation: str) -> bool:
+        """Whether it may go on and its pause is not over."""
+        held = self._held.get(incarnation)
+        return held is not None and held.due is not None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody does."""
+        return any(map(self.waits, self._held))
+
     def joins(self, join: Join) -> bool:
         """Whether it is held, and its joining has to wait."""
         held = self._held.get(join.incarnation)

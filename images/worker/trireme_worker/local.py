@@ -99,7 +99,7 @@ class LocalService:
 
 async def _store(rendezvous: Rendezvous, request: Request, scope: str, key: str) -> Response:
     if request.method == "GET":
-        value = rendezvous.get(scope, key)
+        value = await rendezvous.get(scope, key)
         return Response(status=HTTPStatus.NOT_FOUND) if value is None else Response(value)
     if request.method == "PUT":
         await rendezvous.put(scope, key, request.body)

@@ -62,8 +62,8 @@ class Terms:
     quiet_seconds: float = verdict.QUIET_SECONDS
     limits: Limits | None = None
     """None: the job is not elastic."""
-    start_seconds: float = 0.0
-    """For the first report; 0: as long as hangwatch.py gives."""
+    long_seconds: float = 0.0
+    """For the first report, and for what follows the last step; 0: as long as hangwatch.py gives."""
 
     @property
     def most(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from trireme.contract.wire import Progress, Straggler
@@ -27,11 +27,18 @@ class _Rank:
     step: int
     moved: float
     """When its step changed."""
+    total: int | None = None
     samples: deque[tuple[float, int]] = field(default_factory=deque)
     active: bool = True
-    """Further steps may come."""
+    """Its process runs."""
 
-    def add(self, step: int, now: float) -> None:
+    @property
+    def at_end(self) -> bool:
+        """All the steps that there are to be are done; what follows is an evaluation, a save, an exit."""
+        return self.step == self.total
+
+    def add(self, progress: Progress, now: float) -> None:
+        step, self.total = progress.step, progress.total_steps
         if step < self.step:
             self.samples.clear()
         if step != self.step:
@@ -66,7 +73,7 @@ class Pace:
             self.excuse(now)
         known = self._ranks.setdefault(rank, _Rank(progress.step, now))
         further = progress.step > known.step
-        known.add(progress.step, now)
+        known.add(progress, now)
         if self._lowest is None or rank <= self._lowest:
             self._lowest, self.progress = rank, progress
         return further
@@ -113,15 +120,22 @@ class Pace:
         known = self._ranks.get(rank)
         return known.step if known is not None else None
 
-    def overdue(self, now: float, seconds: float, *, each: bool) -> Collection[int]:
-        """Ranks that have made no step for `seconds`; `each`: of themselves, else only if none of the job has.
+    def at_end(self, rank: int) -> bool:
+        """Whether it has reported the last of its total steps."""
+        return rank in self._ranks and self._ranks[rank].at_end
+
+    def overdue(self, now: float, patience: Callable[[int], float], *, each: bool) -> Collection[int]:
+        """Ranks that have made no step for as long as `patience`; `each`: of themselves, else only if none of the job
+        has that has steps to make.
 
         None while processes are being replaced: others may wait for them, and would be blamed for it.
         """
         if self._returning:
             return []
         active = {rank: known for rank, known in self._ranks.items() if known.active}
-        late = [rank for rank, known in active.items() if now - known.moved >= seconds]
+        if not each:
+            active = {rank: known for rank, known in active.items() if not known.at_end} or active
+        late = [rank for rank, known in active.items() if now - known.moved >= patience(rank)]
         return late if each or len(late) == len(active) else []
 
     def stragglers(self, now: float) -> tuple[Straggler, ...]:

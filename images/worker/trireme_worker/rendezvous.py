@@ -1,14 +1,16 @@
 """Horovod's key-value store as the pod's ranks see it: what the coordinator has, brought once for all of them.
 
-Horovod's client asks for every other rank's key, twice, and asks again every 10 ms while a key is missing. So a scope
-is followed from the first question on and every question is answered from memory. DELETE comes behind a barrier: all
-ranks of the scope are connected, nobody needs its keys any more and its name may be used again.
+Horovod's client asks for every other rank's key, twice, and asks again 10 ms after it has heard that a key is missing.
+So a scope is followed from the first question on, every question is answered from memory, and one for a missing key is
+held until the key comes. DELETE comes behind a barrier: all ranks of the scope are connected, nobody needs its keys any
+more and its name may be used again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -21,12 +23,33 @@ LOCAL_SCOPE = "local_"
 """Horovod's prefix of scopes whose ranks all live in one pod: they never leave it."""
 CROSS_SCOPE = "cross_"
 """Its prefix of the last scope in which each rank is connected."""
+HOLD_SECONDS = 1.0
+"""For a key to come: the client looks at its own time-out, HOROVOD_GLOO_TIMEOUT_SECONDS, between two answers only."""
 
 
 @dataclass
 class _Scope:
     values: dict[str, bytes] = field(default_factory=dict)
+    awaited: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    """By the keys that ranks wait for: done when the key is there, or will not come."""
     follower: asyncio.Task[None] | None = None
+
+    def add(self, found: Mapping[str, bytes]) -> None:
+        self.values.update(found)
+        for key in self.awaited.keys() & found.keys():
+            self.awaited.pop(key).set_result(None)
+
+    async def wait_for(self, key: str) -> None:
+        """Up to HOLD_SECONDS."""
+        if key not in self.values:
+            awaited = self.awaited.setdefault(key, asyncio.get_running_loop().create_future())
+            await asyncio.wait({awaited}, timeout=HOLD_SECONDS)
+
+    def close(self) -> None:
+        if self.follower is not None:
+            self.follower.cancel()
+        while self.awaited:
+            self.awaited.popitem()[1].set_result(None)
 
 
 class Rendezvous:
@@ -38,16 +61,17 @@ class Rendezvous:
         self.connected = 0
         """Ranks of the pod that are connected with all their peers."""
 
-    def get(self, scope: str, key: str) -> bytes | None:
-        """None when the key is not there yet."""
+    async def get(self, scope: str, key: str) -> bytes | None:
+        """None when the key has not come for HOLD_SECONDS, or its generation has ended."""
         entry = self._scopes.setdefault(scope, _Scope())
         if entry.follower is None and not scope.startswith(LOCAL_SCOPE):
             entry.follower = asyncio.get_running_loop().create_task(self._follow(scope, entry))
+        await entry.wait_for(key)
         return entry.values.get(key)
 
     async def put(self, scope: str, key: str, value: bytes) -> None:
         """Raises link.Lost and server.Refused."""
-        self._scopes.setdefault(scope, _Scope()).values[key] = value
+        self._scopes.setdefault(scope, _Scope()).add({key: value})
         if not scope.startswith(LOCAL_SCOPE):
             await self._ask("PUT", f"{quote(scope, safe='')}/{quote(key, safe='')}", value)
 
@@ -57,15 +81,13 @@ class Rendezvous:
         entry = self._scopes.pop(scope, None)
         if entry is None:
             return
-        if entry.follower is not None:
-            entry.follower.cancel()
+        entry.close()
         if not scope.startswith(LOCAL_SCOPE):
             await self._ask("DELETE", quote(scope, safe=""))
 
     def close(self) -> None:
         for entry in self._scopes.values():
-            if entry.follower is not None:
-                entry.follower.cancel()
+            entry.close()
 
     async def _follow(self, scope: str, entry: _Scope) -> None:
         position = 0
@@ -74,7 +96,7 @@ class Rendezvous:
                 target = f"{quote(scope, safe='')}?after={position}"
                 answer = await self._ask("GET", target, hold_seconds=wire.JOIN_POLL_SECONDS)
                 found = entries.decode(answer)
-                entry.values.update(found)
+                entry.add(dict(found))
                 position += len(found)
 
     async def _ask(self, method: str, target: str, body: bytes = b"", *, hold_seconds: float = 0.0) -> bytes:

@@ -18,7 +18,9 @@ from trireme_worker.views import NotAShard, Views
 
 TICK_SECONDS = 0.1
 BATCH_SECONDS = 0.02
-"""A follower of a scope waits this long behind the first new entry, so that a burst travels as one answer."""
+"""A follower of a scope waits at most this long behind the first new entry, so that a burst travels as one answer."""
+BATCH_SECONDS_PER_MEMBER = 0.0002
+"""In a small job less: an answer costs the coordinator 0.06 ms, so this is at most a third of its time."""
 CONNECTIONS_PER_MEMBER = 4
 SPARE_CONNECTIONS = 64
 
@@ -41,6 +43,7 @@ class CoordinatorService:
         self._coordinator = Coordinator(terms, self._clock())
         self._token = token
         self._store = Store()
+        self._batch_seconds = batch_seconds(terms.most + terms.servers)
         self._stored = 0
         """The generation whose store it is."""
         self._views = Views(shards)
@@ -188,7 +191,7 @@ class CoordinatorService:
     async def _follow(self, scope: str, position: int) -> Response:
         if not self._store.after(scope, position):
             await self._until(lambda: bool(self._store.after(scope, position)), wire.JOIN_POLL_SECONDS)
-            await asyncio.sleep(BATCH_SECONDS)
+            await asyncio.sleep(self._batch_seconds)
         return Response(entries.encode(self._store.after(scope, position)))
 
     def _change(self, change: Callable[[], None]) -> None:
@@ -225,6 +228,10 @@ class CoordinatorService:
         while True:
             self._change(self._pass_time)
             await asyncio.sleep(TICK_SECONDS)
+
+
+def batch_seconds(members: int) -> float:
+    return min(BATCH_SECONDS, BATCH_SECONDS_PER_MEMBER * members)
 
 
 def _newer(view: wire.View, after: int, finished: int | None) -> bool:

@@ -67,7 +67,7 @@ class Display:
             detail=progress_line(progress) or printable(status.get("message", "")),
         )
         message = printable(status.get("message", ""))
-        if message and message != self._said:
+        if "observedGeneration" in status and message != self._said:
             self._said = message
             if phase == "Succeeded" and (reached := progress_line(progress)):
                 self._say(f"last progress: {reached}", phase)

@@ -329,8 +329,10 @@ class News(JobReport):
     number: int = 0
     """Of the last change that matters to an operator at once."""
     attempt: int = 0
+    waiting: bool = False
+    """Whether a member that may go on waits out its pause."""
     held: Held | None = None
-    """The first that waits."""
+    """The first that waits for a ruling."""
 
 
 @dataclass(frozen=True)

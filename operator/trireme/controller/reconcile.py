@@ -59,7 +59,7 @@ class Reconciler:
         status = JobStatus.model_validate(job.get("status") or {})
         parsed = memory.parsed = await planning.parsed(job, status, memory.parsed, self.effects.launcher)
         decision = await self._decide(key, parsed, status, memory)
-        opening = bool(decision.create) and not memory.tried and not job.get("status")
+        opening = bool(decision.create) and not memory.tried and status.observed_generation is None
         if not opening and not await self.effects.say(key, job, decision, memory):
             return
         if decision.remove_job:

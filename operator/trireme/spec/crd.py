@@ -34,7 +34,8 @@ _COLUMNS: tuple[dict[str, Any], ...] = (
 )
 
 _UNSEEN = {"phase": "Pending", "message": "Pending: no operator has seen it yet"}
-"""The status of a job without one: it says so before an operator does, and costs no write."""
+"""The status of a job without one: it says so before an operator does, and costs no write. What an operator wrote has
+an observedGeneration."""
 
 
 def crd() -> dict[str, Any]:

@@ -326,8 +326,8 @@ class Deadlines(Model):
         Field(
             ge=1,
             le=86_400,
-            description="Longest time between two reported steps; before the first, ten times as long and 600 s at "
-            "least. A job that hangs is restarted.",
+            description="Longest time between two reported steps; before the first and after the last of the total "
+            "steps, ten times as long and 600 s at least. A job that hangs is restarted.",
         ),
     ] = None
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -147,3 +151,28 @@ def test_a_barrier_holds_until_all_have_come() -> None:
             assert sorted(passed[:2]) == [0, 1]
 
         together(lambda: work(0), lambda: work(1))
+
+
+@pytest.mark.parametrize("options", [{}, {"filters": ["topk"]}, {"pull_filter": "bf16"}], ids=["plain", "topk", "bf16"])
+def test_what_was_pushed_is_let_go_without_the_garbage_collector(options: dict[str, Any]) -> None:
+    """It counts objects, not bytes: gigabytes of gradients would wait for its turn."""
+    with psgroup.group(workers=1) as group, uncollected():
+        client = group.client(0)
+        client.register("d", [1000], **options)
+        client.register("e", [1000, 3], row=3, **options)
+        pushed = []
+        for _ in range(5):
+            dense, into, values = torch.ones(1000), torch.empty(1000), torch.ones(4, 3)
+            client.wait(client.push_pull("d", dense, into))
+            client.wait(client.push_rows("e", torch.arange(4), values))
+            pushed.append([weakref.ref(tensor) for tensor in (dense, into, values)])
+        assert [ref() for refs in pushed[:-2] for ref in refs] == [None] * 9  # threads may still refer to the last ones
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -37,6 +37,7 @@ def job(replicas: int = 2, uid: str = "job-uid") -> Object:
         "kind": "TrainingJob",
         "metadata": {"name": "digits", "namespace": "team", "uid": uid, "generation": 1},
         "spec": {"worker": {"replicas": replicas, "template": {"spec": {"containers": [container]}}}},
+        "status": {"phase": "Pending", "message": "the API server's default"},
     }
 
 

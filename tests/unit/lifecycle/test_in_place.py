@@ -83,6 +83,7 @@ def test_then_the_coordinator_is_told_as_often_as_it_asks_and_no_pod_is_touched(
         pytest.param(held(), id="it has not heard"),
         pytest.param(going(1, Phase.FORMING, ("worker-0",)), id="processes stop"),
         pytest.param(going(1, missing=("worker-1",)), id="an independent member is missing"),
+        pytest.param(replace(going(1), waiting=True), id="a member of an elastic job waits out its pause"),
     ],
 )
 def test_it_restarts_until_the_coordinator_says_that_all_are_there(report: News | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from support.members import beat, formed, server, steps, worker
 from trireme.contract import exits
-from trireme.contract.wire import Failure, Order, Orders, Phase, Stand, State
+from trireme.contract.wire import Failure, Order, Orders, Phase, Progress, Stand, State
 from trireme_worker.coordinator import Coordinator
 from trireme_worker.hang import Culprit, culprit
 from trireme_worker.membership import Terms
@@ -204,7 +204,46 @@ def test_who_is_done_does_not_hang():
     assert [coordinator.orders(beat(join)).order for join in BOTH] == [Order.CONTINUE, Order.DUMP]
 
 
-START = replace(TERMS, start_seconds=50)
+START = replace(TERMS, long_seconds=50)
+
+
+def ending(terms: Terms, *done: int) -> Coordinator:
+    """Each rank has done so many of ten steps at 1.0; everybody beats on without one."""
+    everybody = [*BOTH, *([server(0)] if terms.servers else [])]
+    coordinator = formed(terms, everybody)
+    for rank, step in enumerate(done):
+        coordinator.beat(beat(worker(rank), progress={rank: Progress(step, total_steps=10)}), 1.0)
+    alive(coordinator, 10.9, *everybody)
+    return coordinator
+
+
+@pytest.mark.parametrize("servers", [pytest.param(0, id="together"), pytest.param(1, id="independent")])
+def test_what_follows_the_last_step_has_as_long_as_a_start(servers):
+    """An evaluation, a save, an exit; else a job that resumes at its last step would be restarted again and again."""
+    coordinator = ending(replace(START, servers=servers, independent=bool(servers)), 10, 10)
+    for now in (11.0, 20.0, 30.0, 40.0, 50.9):
+        alive(coordinator, now, *BOTH, *([server(0)] * servers))
+        assert [coordinator.orders(beat(join)) for join in BOTH] == [Orders(Order.CONTINUE)] * 2
+    alive(coordinator, 51.0, *BOTH)
+    for index, stand in ((0, STUCK), (1, WAITS)):
+        coordinator.beat(beat(worker(index), stands={index: stand}), 51.5)
+    coordinator.tick(51.5)
+    message = "no step for 50 s; rank 0 stands still after step 10, at train.py:7 in load"
+    assert coordinator.orders(beat(worker(0))) == Orders(
+        Order.STOP, Failure("worker", 0, exits.HUNG, "Hung", message, 51.5, 0)
+    )
+
+
+def test_who_has_made_its_last_step_does_not_shield_who_has_not():
+    coordinator = ending(START, 10, 9)
+    coordinator.tick(11.0)
+    for index, stand in ((0, STUCK), (1, STUCK)):
+        coordinator.beat(beat(worker(index), stands={index: stand}), 11.5)
+    coordinator.tick(11.5)
+    message = "no step for 10 s; rank 1 stands still after step 9, at train.py:7 in load"
+    assert coordinator.orders(beat(worker(1))) == Orders(
+        Order.STOP, Failure("worker", 1, exits.HUNG, "Hung", message, 11.5, 1)
+    )
 
 
 def started(*joins: object, terms: Terms = START, now: float = 49.9) -> Coordinator:

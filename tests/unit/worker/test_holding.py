@@ -104,6 +104,21 @@ def test_a_pause_is_kept_and_nobody_is_asked_meanwhile() -> None:
     assert present(coordinator) == (Phase.RUNNING, 2, 1, None)
 
 
+def test_an_elastic_job_does_not_wait_for_who_waits_out_a_pause() -> None:
+    coordinator = running(replace(TERMS, limits=Limits(minimum=1, maximum=3, settle_seconds=3)))
+    fail(coordinator)
+    again(coordinator, 0, 2)
+    coordinator.rule(replace(GO_ON, pause_seconds=40.0), 1.6)
+    coordinator.tick(4.6)
+    assert coordinator.generation is not None
+    assert [member.index for member in coordinator.generation.members] == [0, 2]
+    assert present(coordinator) == (Phase.RUNNING, 2, 1, None)
+    assert coordinator.news(4.6).waiting
+    coordinator.tick(41.6)
+    assert coordinator.awaits(VICTIM)
+    assert not coordinator.news(41.6).waiting
+
+
 @pytest.mark.parametrize("ruled", [True, False], ids=["ruled", "no word in time"])
 def test_a_pod_that_is_let_go_ends_by_its_failure(ruled: bool) -> None:
     coordinator = running()

@@ -57,7 +57,9 @@ def under_way(observed: Observed, status: JobStatus) -> bool:
     if observed.silent or not (conditions.is_true(status, conditions.RESTARTING) and stays(observed, status)):
         return False
     news = observed.report if isinstance(observed.report, News) else None
-    return news is None or news.attempt < status.attempt or news.phase is Phase.FORMING or bool(news.missing)
+    if news is None or news.attempt < status.attempt or news.phase is Phase.FORMING:
+        return True
+    return news.waiting or bool(news.missing)
 
 
 def _held(observed: Observed) -> tuple[Pod, Held] | None:

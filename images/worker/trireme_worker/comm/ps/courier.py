@@ -56,7 +56,7 @@ class Courier:
             self._later.clear()
             self._lock.notify_all()
         for request in left:
-            request.operation.failed(Lost("this client was shut down"))
+            request.failed(Lost("this client was shut down"))
 
     def _channel(self, request: Request, find: Callable[..., Channel | None]) -> Channel | None:
         placement = self._watch.placement
@@ -93,18 +93,18 @@ class Courier:
         ):
             self._failed(request, outcome)
         else:
-            request.operation.failed(outcome)
+            request.failed(outcome)
 
     def _got(self, request: Request, reply: Reply) -> None:
         if request.received is not None:
             try:
                 request.received(reply.body)
             except BadFrame as error:
-                request.operation.failed(error)
+                request.failed(error)
                 return
         if request.answered is not None:
             request.answered(reply.header.number)
-        request.operation.finished()
+        request.finished()
 
     def _renumber(self, request: Request, last: int) -> None:
         """The server counts otherwise: it lost pushes with a server that had no backup, or this worker was away."""
@@ -120,7 +120,7 @@ class Courier:
         now = time.monotonic()
         request.since = now if request.since is None else request.since
         if now - request.since > self._patience:
-            request.operation.failed(
+            request.failed(
                 ParameterServerError(
                     f"{request}: no server took it for {self._patience:g} s ({error}). Are the job's servers running? "
                     "A longer wait is set by TRIREME_PS_PATIENCE_SECONDS."
@@ -137,7 +137,7 @@ class Courier:
                 heapq.heappush(self._later, (time.monotonic() + seconds, next(self._order), request))
                 self._lock.notify_all()
                 return
-        request.operation.failed(Lost("this client was shut down"))
+        request.failed(Lost("this client was shut down"))
 
     def _run(self) -> None:
         while True:
@@ -152,7 +152,7 @@ class Courier:
             except Lost as error:
                 self._failed(request, error)
             except (BadFrame, Refused, Unauthenticated) as error:
-                request.operation.failed(error)
+                request.failed(error)
             else:
                 if channel is None:
                     self._failed(request, Lost("no server is there"))

@@ -92,6 +92,20 @@ class Request:
         if into:
             self.received = lambda body: rounding.unpack(self.table.pull_filter, body, into)
 
+    def finished(self) -> None:
+        """It was answered."""
+        self._release()
+        self.operation.finished()
+
+    def failed(self, error: ParameterServerError) -> None:
+        self._release()
+        self.operation.failed(error)
+
+    def _release(self) -> None:
+        """Some of what it calls refers to it: the tensors would wait for the garbage collector, which counts objects
+        and not bytes."""
+        self.answered = self.renumbered = self.last = self.received = self.whole = None
+
     @property
     def pushes(self) -> bool:
         return self.kind in (Kind.PUSH, Kind.PUSH_PULL)
