@@ -95,9 +95,10 @@ class Channel:
     def close(self) -> None:
         self._fail(Lost("the channel was closed"))
 
-    def join(self) -> None:
+    def join(self, seconds: float | None = None) -> None:
         for thread in self._threads:
-            thread.join()
+            if thread is not threading.current_thread():
+                thread.join(seconds)
 
     def _send(self) -> None:
         while True:

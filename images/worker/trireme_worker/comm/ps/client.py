@@ -21,7 +21,7 @@ from torch import Tensor
 
 from trireme_worker.comm.ps import frame, memory, rowparts
 from trireme_worker.comm.ps.channel import Reply
-from trireme_worker.comm.ps.connections import Connections
+from trireme_worker.comm.ps.connections import CLOSE_SECONDS, Connections
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.courier import Courier
 from trireme_worker.comm.ps.errors import Lost, ParameterServerError
@@ -259,10 +259,11 @@ class Client:
             self.close(goodbye)
 
     def close(self, goodbye: bool = False) -> None:
-        """Ends without waiting."""
+        """Ends without waiting for what is under way, but for its threads."""
         self._watch.close()
         self._courier.close()
         self._connections.close(goodbye)
+        self._courier.join(CLOSE_SECONDS)
 
     # Inside
 

@@ -17,6 +17,8 @@ from trireme_worker.comm.ps.table import Table
 log = logging.getLogger(__name__)
 
 GOODBYE_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
+"""For a channel's threads: one that lets go of a tensor while the interpreter ends aborts the process."""
 
 
 class Connections:
@@ -82,6 +84,10 @@ class Connections:
             if goodbye:
                 self._part(channel)
             channel.close()
+        with self._lock:
+            ended = list(self._channels.values())
+        for channel in ended:
+            channel.join(CLOSE_SECONDS)
 
     def _part(self, channel: Channel) -> Reply | None:
         try:

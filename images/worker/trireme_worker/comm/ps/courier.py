@@ -58,6 +58,11 @@ class Courier:
         for request in left:
             request.failed(Lost("this client was shut down"))
 
+    def join(self, seconds: float) -> None:
+        """The thread that holds requests."""
+        if self._threads[0] is not threading.current_thread():
+            self._threads[0].join(seconds)
+
     def _channel(self, request: Request, find: Callable[..., Channel | None]) -> Channel | None:
         placement = self._watch.placement
         owners = placement.owners(request.table, request.index)

@@ -73,8 +73,8 @@ def _end(goodbye: bool, wait: bool) -> None:
 
 def _flush(process: int) -> None:
     """When the interpreter ends. It leaves the exception that ended the script in `sys.last_value`."""
-    if os.getpid() == process and not hasattr(sys, "last_value"):  # a forked child's end is not the worker's
-        _end(goodbye=False, wait=True)
+    if os.getpid() == process:  # a forked child's end is not the worker's
+        _end(goodbye=False, wait=not hasattr(sys, "last_value"))
 
 
 def broadcast_parameters(
