@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -167,6 +168,27 @@ def test_what_was_pushed_is_let_go_without_the_garbage_collector(options: dict[s
             client.wait(client.push_rows("e", torch.arange(4), values))
             pushed.append([weakref.ref(tensor) for tensor in (dense, into, values)])
         assert [ref() for refs in pushed[:-2] for ref in refs] == [None] * 9  # threads may still refer to the last ones
+
+
+def test_a_client_ends_after_the_threads_that_hold_tensors() -> None:
+    """One that lets go of a tensor while the interpreter ends aborts the process."""
+    with psgroup.group(workers=1, servers=1) as group:
+        client, go_on = group.client(0), threading.Event()
+        client.register("d", [1000])
+        got = client._courier._got
+
+        def slow(*answer: Any) -> None:
+            got(*answer)
+            go_on.wait()
+
+        client._courier._got = slow  # type: ignore[method-assign]
+        client.wait(client.push("d", torch.ones(1000)))
+        closing = threading.Thread(target=client.close)
+        closing.start()
+        closing.join(0.3)
+        assert closing.is_alive()
+        go_on.set()
+        closing.join()
 
 
 @contextmanager
