@@ -234,14 +234,17 @@ async def test_a_view_is_held_until_somebody_finishes_for_whom_it_matters():
     await client.call("POST", "/v1/join", codec.encode(JOIN), seconds=5)
     worker = asyncio.ensure_future(client.call("GET", "/v1/view?after=0", seconds=20))
     server = asyncio.ensure_future(client.call("GET", "/v1/view?after=0&finished=0", seconds=20))
+    ahead = asyncio.ensure_future(client.call("GET", "/v1/view?after=7&finished=0", seconds=20))
     beat = replace(BEAT, state=wire.State.RUNNING, finished=(1,))
     await client.call("POST", "/v1/beat", codec.encode(beat), seconds=5)
     view = wire.View(0, 1, finished=(1,))
     assert codec.decode(wire.View, await server) == view
     assert not worker.done()
+    assert not ahead.done(), "what it has is newer"
     assert codec.decode(wire.View, await client.call("GET", "/v1/view?after=0&finished=0", seconds=5)) == view
-    worker.cancel()
-    await asyncio.gather(worker, return_exceptions=True)
+    for waiting in (worker, ahead):
+        waiting.cancel()
+    await asyncio.gather(worker, ahead, return_exceptions=True)
     client.close()
     await service.close()
 

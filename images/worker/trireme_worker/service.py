@@ -236,7 +236,7 @@ def batch_seconds(members: int) -> float:
 
 def _newer(view: wire.View, after: int, finished: int | None) -> bool:
     """Than the one that somebody has. `finished`: how many workers that one says; None: it is no matter."""
-    return view.number > after or finished not in (None, len(view.finished))
+    return view.number > after or (view.number == after and finished not in (None, len(view.finished)))
 
 
 def _refusal_of_method(request: Request) -> Refused:

@@ -1,7 +1,10 @@
 """Who serves: the views of a job's parameter server (docs/adr/0012). No I/O and no clock.
 
 The coordinator is the only one that issues views. A view changes when a shard comes, goes or is another process than
-before; a shard that only says again that it serves changes nothing.
+before; a shard that only says again that it serves changes nothing. A shard that has seen a higher view has it from
+this coordinator's predecessor, which knew more shards than this one: each has the time of a silence to say that it
+serves before there is a new view. One without it would have its ranges taken over, from a checkpoint perhaps, while it
+has them.
 """
 
 from __future__ import annotations
@@ -30,6 +33,10 @@ class Views:
         self._silence = silence_seconds
         self._shards: dict[int, _Shard] = {}
         self._retired: set[str] = set()
+        self._seen = 0
+        """The highest view that a shard says it has seen."""
+        self._patience: float | None = None
+        """Until when shards that a predecessor knew are awaited; None: nobody is."""
         self.view = View(0, desired)
 
     def serve(self, serving: Serving, now: float) -> None:
@@ -45,7 +52,10 @@ class Views:
         if known is not None and known.serving.incarnation != serving.incarnation:
             self._retired.add(known.serving.incarnation)
         self._shards[serving.index] = _Shard(replace(serving, view=0), now)
-        self._renew(serving.view)
+        if serving.view > max(self._seen, self.view.number):
+            self._seen = serving.view
+            self._patience = now + self._silence if self._patience is None else self._patience
+        self._renew()
 
     def finish(self, ranks: tuple[int, ...]) -> None:
         """These workers have ended well: a message to the servers, which moves no range."""
@@ -61,13 +71,15 @@ class Views:
 
     def tick(self, now: float) -> None:
         """Those that have fallen silent are out; they are welcome back."""
-        silent = [index for index, shard in self._shards.items() if now - shard.heard >= self._silence]
-        for index in silent:
-            del self._shards[index]
-        if silent:
-            self._renew()
+        self._shards = {index: shard for index, shard in self._shards.items() if now - shard.heard < self._silence}
+        if self._patience is not None and now >= self._patience:
+            self._patience = None
+        self._renew()
 
-    def _renew(self, seen: int = 0) -> None:
+    def _renew(self) -> None:
+        if self._patience is not None and len(self._shards) < self._desired:
+            return
+        self._patience = None
         servers = tuple(self._shards[index].serving for index in sorted(self._shards))
-        if servers != self.view.servers or seen > self.view.number:
-            self.view = replace(self.view, number=max(self.view.number, seen) + 1, servers=servers)
+        if servers != self.view.servers or self._seen > self.view.number:
+            self.view = replace(self.view, number=max(self.view.number, self._seen) + 1, servers=servers)

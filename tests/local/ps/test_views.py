@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from support import psfire, psgroup
-from support.psgroup import Group, together
+from support.psgroup import Board, Group, together
+from trireme.contract.wire import Serving, View
 from trireme_worker.comm.ps.client import Client
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.errors import ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.frame import Header, Kind
+from trireme_worker.comm.ps.server import Settings
 from trireme_worker.comm.ps.shard import Shard
 from trireme_worker.comm.ps.slot import Status
 from trireme_worker.comm.ps.view import Watch
+from trireme_worker.views import Views
 
 LENGTH = 2_000_000
 """Elements: four ranges."""
@@ -100,6 +104,50 @@ def test_a_whole_new_group_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
     with psgroup.group(servers=3, workers=1, checkpoints=tmp_path) as group:
         client = pushed(group.client(0), 1)
         assert (counted(client), client.pushes("w")) == ([3], 3)
+
+
+class Coordinator(Board):
+    """The views as worker 0's agent issues them, and its successor's."""
+
+    def __init__(self, desired: int) -> None:
+        super().__init__(desired)
+        self._views = Views(desired)
+        self._away: set[int] = set()
+        self.heard: list[int] = []
+
+    def announce(self, serving: Serving) -> View:
+        with self._changed:
+            if serving.index in self._away:
+                raise OSError("the coordinator was not found yet")
+            self._views.serve(serving, time.monotonic())
+            self._view = self._views.view
+            self.heard.append(serving.index)
+            self._changed.notify_all()
+            return self._view
+
+    def succeed(self, late: int) -> None:
+        """It begins anew, and this server finds it when another has spoken with it twice."""
+        with self._changed:
+            self._views, self.heard, self._away = Views(self._view.desired), [], {late}
+            self._changed.wait_for(lambda: len(self.heard) > 1, 30)
+            self._away = set()
+            self._changed.wait_for(lambda: late in self.heard, 30)
+
+
+def test_a_coordinator_that_begins_anew_takes_no_range_from_a_server_that_has_it(tmp_path: Path) -> None:
+    group = Group(Settings(0, psgroup.TOKEN, checkpoints=tmp_path), Coordinator(2), 1)
+    try:
+        group.serve(0), group.serve(1)
+        client = pushed(group.client(0), 2)
+        client.checkpoint()
+        client.wait(client.push("w", torch.ones(LENGTH)))
+        before = group.board.view(-1)
+        group.board.succeed(late=1)  # type: ignore[attr-defined]
+        assert psfire.settled(group)
+        assert group.board.view(-1) == replace(before, number=before.number + 1)
+        assert (counted(client), client.pushes("w")) == ([3], 3)
+    finally:
+        group.close()
 
 
 def test_a_request_of_another_view_is_refused() -> None:

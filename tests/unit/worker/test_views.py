@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from trireme.contract.wire import Serving, View
 from trireme_worker.views import NotAShard, Views
 
 A = Serving(0, "a", "10.0.0.1", 4000)
 B = Serving(1, "b", "10.0.0.2", 4001)
+C = Serving(2, "c", "10.0.0.4", 4003)
 AGAIN = Serving(0, "a2", "10.0.0.3", 4002)
 
 
@@ -55,9 +58,41 @@ def test_one_that_ended_is_out_at_once_and_for_good():
     assert those.view == View(3, 2, (B,))
 
 
+def seen(serving: Serving, view: int) -> Serving:
+    return replace(serving, view=view)
+
+
 def test_a_new_coordinator_counts_on_from_what_the_shards_have_seen():
-    those = views(Serving(1, "b", "10.0.0.2", 4001, view=7))
+    assert views(seen(B, 7), seen(A, 8)).view == View(9, 2, (A, B))
+
+
+def test_a_new_coordinator_issues_no_view_before_all_have_had_time_to_say_that_they_serve():
+    those = views(seen(B, 7))
+    those.serve(seen(B, 7), 4.0)
+    those.tick(4.9)
+    assert those.view == View(0, 2)
+    those.tick(5.0)
     assert those.view == View(8, 2, (B,))
+    those.serve(seen(A, 7), 6.0)
+    assert those.view == View(9, 2, (A, B))
+
+
+def test_a_new_coordinator_waits_as_well_where_a_new_shard_was_the_first():
+    those = views(AGAIN)
+    assert those.view == View(1, 2, (AGAIN,))
+    those = Views(3, silence_seconds=5)
+    those.serve(AGAIN, 0.0)
+    those.serve(seen(B, 7), 1.0)
+    assert those.view == View(1, 3, (AGAIN,))
+    those.serve(seen(C, 7), 1.5)
+    assert those.view == View(8, 3, (AGAIN, B, C))
+
+
+def test_whoever_is_lost_while_others_are_awaited_is_in_no_view():
+    those = views(seen(B, 7))
+    those.ended(1)
+    those.tick(5.0)
+    assert those.view == View(8, 2)
 
 
 @pytest.mark.parametrize("index", [-1, 2])
