@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from trireme_worker.comm.ps import frame
+from trireme_worker.comm.ps import frame, transport
 from trireme_worker.comm.ps.channel import Channel, Exchange, Reply
 from trireme_worker.comm.ps.connections import Connections
 from trireme_worker.comm.ps.errors import BadFrame, Lost, ParameterServerError, Reason, Refused, Unauthenticated
@@ -80,6 +80,7 @@ class Courier:
         def done(outcome: Reply | ParameterServerError) -> None:
             self._answered(request, outcome)
 
+        request.sent = time.monotonic()
         channel.submit(Exchange(header, done, request.meta, request.body, request.into))
 
     def _answered(self, request: Request, outcome: Reply | ParameterServerError) -> None:
@@ -123,7 +124,10 @@ class Courier:
 
     def _failed(self, request: Request, error: ParameterServerError) -> None:
         now = time.monotonic()
-        request.since = now if request.since is None else request.since
+        taken = request.sent is not None and now - request.sent > transport.SILENCE_SECONDS
+        request.sent = None
+        if request.since is None or taken:  # a server had it: in Sync a push waits there for others, however long
+            request.since, request.tries = now, 0
         if now - request.since > self._patience:
             request.failed(
                 ParameterServerError(

@@ -83,8 +83,10 @@ class Request:
     keep: Sequence[object] = field(default=())
     """What `body` and `into` lie in."""
     tries: int = 0
+    sent: float | None = None
+    """When it was sent to a server that has it still, monotonic seconds."""
     since: float | None = None
-    """When it first failed, monotonic seconds; None: it did not since it last got an answer."""
+    """Since when no server has taken it; None: it never failed."""
 
     def unpack(self) -> None:
         """The answer is rounded: it is received aside, and what it stands for written where it belongs."""
