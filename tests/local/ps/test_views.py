@@ -239,6 +239,44 @@ def test_others_go_on_without_a_lost_worker(rule: str) -> None:
         assert counted(late) == [7]
 
 
+def ahead(client: Client, steps: int) -> None:
+    """Takes steps that in Bounded:0 wait for all members."""
+    for _ in range(steps):
+        assert client.wait(client.push_pull("w", torch.ones(LENGTH), torch.empty(LENGTH)), 30)
+
+
+@pytest.mark.parametrize("rule", ["Sync", "Bounded:0"])
+def test_a_smaller_group_of_workers_goes_on_from_the_checkpoint_of_a_larger_one(rule: str, tmp_path: Path) -> None:
+    with psgroup.group(workers=3, checkpoints=tmp_path, rule=Consistency.parse(rule)) as group:
+        clients = [group.client(rank) for rank in range(3)]
+        together(*(lambda client=client: pushed(client, 1) for client in clients))  # type: ignore[misc]
+        clients[0].checkpoint()
+    with psgroup.group(workers=2, checkpoints=tmp_path, rule=Consistency.parse(rule)) as group:
+        clients = [group.client(rank, generation=1) for rank in range(2)]
+        together(*(lambda client=client: (pushed(client, 0), ahead(client, 2)) for client in clients))  # type: ignore[misc]
+        assert (counted(clients[0]), clients[0].pushes("w")) == ([7], 3)
+
+
+def test_others_go_on_without_a_worker_that_was_lost_with_its_server(tmp_path: Path) -> None:
+    with psgroup.group(rule=Consistency.parse("Bounded:0"), checkpoints=tmp_path, arrive_seconds=0.1) as group:
+        first, second = group.client(0), group.client(1)
+        together(lambda: pushed(first, 1), lambda: pushed(second, 1))
+        first.checkpoint()
+        second.close()
+        group.kill(0)
+        group.serve(0)
+        ahead(first, 2)
+        assert counted(first) == [4]
+
+
+def test_others_go_on_without_a_worker_that_never_came() -> None:
+    with psgroup.group(rule=Consistency.parse("Bounded:0"), arrive_seconds=0.1) as group:
+        first = pushed(group.client(0), 0)
+        ahead(first, 2)
+        second = pushed(group.client(1), 0)
+        assert second.pushes("w") == 2
+
+
 def test_a_goodbye_lets_the_others_go_on() -> None:
     with psgroup.group() as group:
         first, second = group.client(0), group.client(1)

@@ -59,6 +59,8 @@ class Settings:
     """Between two checkpoints that it writes by itself."""
     leave_seconds: float = 5.0
     """A worker without a connection for so long is not waited for, except in Sync."""
+    arrive_seconds: float = 60.0
+    """The same for a worker that this server has never seen."""
 
 
 class Server:
@@ -77,7 +79,7 @@ class Server:
         self.chain = Chain(settings.token, caller)
         self._checkpoints = _checkpoints(settings)
         self._directory = directory
-        self._presence = Presence()
+        self._presence = Presence(settings.leave_seconds, settings.arrive_seconds)
         self._lock = threading.Lock()
         self._conversations: set[Conversation] = set()
         self._talking: set[threading.Thread] = set()
@@ -216,9 +218,14 @@ class Server:
         self.change_rule(inventory.rule_number, Consistency.parse(inventory.rule))
 
     def enlist(self, slot: Slot) -> None:
-        """All present workers are members of a slot that came from elsewhere. Holds its lock."""
+        """Who is a member of a slot that came from elsewhere: present workers, and no more than there are. Holds its
+        lock."""
         for worker in self._presence.present():
             self.shard.join(slot, worker)
+        size = self.shard.membership.size
+        for worker in slot.clock.members:
+            if worker >= size > 0:
+                slot.clock.leave(worker)
 
     def finish(self, workers: frozenset[int]) -> None:
         """These workers have ended well, says the view: nobody waits for them any more."""
@@ -337,9 +344,17 @@ class Server:
                 if worker in slot.clock.members and (for_good or rule.mode is not Mode.SYNC):
                     self.act(slot, slot.leave(worker, rule))
 
+    def _awaited(self) -> set[int]:
+        """Members that need not be waited for when they are away. Takes no lock: updates hold them for a while."""
+        awaited: set[int] = set()
+        for slot in list(self.shard.slots.values()):
+            if self.shard.rule_of(slot.table).mode is not Mode.SYNC:
+                awaited.update(slot.clock.members)
+        return awaited
+
     def _tick(self) -> None:
         while not self._closed.wait(TICK_SECONDS if self._announce() else TICK_SECONDS / 5):
-            for worker in self._presence.absent(time.monotonic() - self.settings.leave_seconds):
+            for worker in self._presence.absent(self._awaited(), time.monotonic()):
                 self._leave(worker)
             self.chain.ping()
 
