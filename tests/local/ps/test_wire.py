@@ -67,7 +67,7 @@ def test_a_server_without_the_token_learns_nothing() -> None:
 
 def test_a_welcome_that_cannot_be_understood_is_a_bad_frame() -> None:
     ours, _ = meet(b"token", b"token", host=CALLER)
-    assert (type(ours), str(ours)) == (BadFrame, "message has unknown fields ['generation', 'role', 'session', 'size']")
+    assert (type(ours), str(ours)) == (BadFrame, "message has unknown fields ['generation', 'role', 'session', 'size', 'ticket']")
 
 
 def test_whatever_ends_the_greeting_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_another_version_is_told_so() -> None:
         data = bytearray(frame.pack(Header(Kind.HELLO)))
         data[2] = 9
         wire._socket.sendall(data)
-        assert "the peer speaks version 9 of the protocol, this process version 2" in refusal(wire)
+        assert "the peer speaks version 9 of the protocol, this process version 3" in refusal(wire)
         wire.close()
 
 
