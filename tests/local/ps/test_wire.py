@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from support import psgroup
@@ -206,3 +207,53 @@ def test_bad_frames_end_the_channel_with_what_was_wrong() -> None:
         far._socket.sendall(b"X" * frame.HEADER_BYTES)
         with pytest.raises(BadFrame, match="begins with b'XX'"):
             near.receive()
+
+
+def tcp(group: psgroup.Group) -> Serving:
+    return replace(group.servers[0].serving, socket="")
+
+
+@pytest.mark.parametrize("direction", ["_incoming", "_outgoing"])
+def test_a_channel_has_a_connection_for_each_direction_and_ends_with_either(direction: str) -> None:
+    with psgroup.group() as group:
+        channel = Channel(tcp(group), psgroup.TOKEN, CALLER)
+        channel.ask(Header(Kind.PING))
+        wire = channel._wire
+        assert wire._incoming is not wire._outgoing
+        getattr(wire, direction).shutdown(socket.SHUT_RDWR)
+        with pytest.raises(Lost):
+            channel.ask(Header(Kind.PING))
+        channel.join(5)
+        assert not channel.alive
+        assert (wire._incoming.fileno(), wire._outgoing.fileno()) == (-1, -1)
+
+
+def test_within_a_pod_one_connection_is_enough() -> None:
+    with psgroup.group() as group:
+        channel = Channel(group.servers[0].serving, psgroup.TOKEN, CALLER)
+        channel.ask(Header(Kind.PING))
+        assert channel._wire._incoming is channel._wire._outgoing
+        channel.close()
+        channel.join(5)
+
+
+def test_a_ticket_that_nobody_gave_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    with psgroup.group() as group:
+        wire = raw(group)
+        greeting.greet(wire, psgroup.TOKEN, replace(CALLER, ticket="mine"))
+        with pytest.raises(Lost, match="the peer closed the connection"):
+            wire.receive()
+        wire.close()
+    assert "a connection was refused: no connection waits for this one" in caplog.text
+
+
+def test_who_opens_no_second_connection_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "GREETING_SECONDS", 0.05)
+    with psgroup.group() as group:
+        wire = raw(group)
+        wire.limit(5)
+        greeting.greet(wire, psgroup.TOKEN, CALLER)
+        wire.receive_bytes(wire.receive().meta)
+        with pytest.raises(Lost, match="the peer closed the connection"):
+            wire.receive()
+        wire.close()
