@@ -68,7 +68,10 @@ def test_a_server_without_the_token_learns_nothing() -> None:
 
 def test_a_welcome_that_cannot_be_understood_is_a_bad_frame() -> None:
     ours, _ = meet(b"token", b"token", host=CALLER)
-    assert (type(ours), str(ours)) == (BadFrame, "message has unknown fields ['generation', 'role', 'session', 'size', 'ticket']")
+    assert (type(ours), str(ours)) == (
+        BadFrame,
+        "message has unknown fields ['generation', 'role', 'session', 'size', 'ticket']",
+    )
 
 
 def test_whatever_ends_the_greeting_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,9 +53,7 @@ def ranges(length: int, *, row: int = 1, itemsize: int = 4, target_bytes: int = 
     unit = together if together * itemsize <= LARGEST_UNIT_BYTES else row
     units = -(-length // unit)
     count = min(units, -(-length * itemsize // target_bytes))
-    return tuple(
-        Range(units * i // count * unit, min(units * (i + 1) // count * unit, length)) for i in range(count)
-    )
+    return tuple(Range(units * i // count * unit, min(units * (i + 1) // count * unit, length)) for i in range(count))
 
 
 def range_key(table: str, index: int) -> str:
