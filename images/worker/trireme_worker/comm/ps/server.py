@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ from trireme_worker.comm.ps.checkpoint import Checkpoints
 from trireme_worker.comm.ps.consistency import Consistency, Mode
 from trireme_worker.comm.ps.conversation import Conversation
 from trireme_worker.comm.ps.copies import Copy
+from trireme_worker.comm.ps.entrance import Entrance
 from trireme_worker.comm.ps.errors import Lost, ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.greeting import Caller, Host
 from trireme_worker.comm.ps.inventory import Inventory
@@ -84,24 +83,19 @@ class Server:
         self._returns = Returns()
         self._lock = threading.Lock()
         self._conversations: set[Conversation] = set()
-        self._talking: set[threading.Thread] = set()
         self._closed = threading.Event()
         tcp = transport.listen(settings.address)
         unix = f"@trireme-ps-{self.incarnation}"
-        self._listeners = [tcp, transport.listen_unix(unix)]
+        self._entrance = Entrance([tcp, transport.listen_unix(unix)], self._talk)
         self.serving = Serving(settings.index, self.incarnation, settings.address, tcp.getsockname()[1], unix)
         self._saver: Saver | None = None
         if self._checkpoints is not None:
             self._saver = Saver(self._checkpoints, self.shard, settings.checkpoint_seconds)
         self.keeper = Keeper(self, settings.index)
-        self._threads = [
-            threading.Thread(target=self._accept, args=(each,), name="ps-accept", daemon=True)
-            for each in self._listeners
-        ]
-        self._threads.append(threading.Thread(target=self._tick, name="ps-tick", daemon=True))
         self._watch = Watch(directory, settings.backups, self.keeper.offer, self.finish)
-        for thread in self._threads:
-            thread.start()
+        self._ticking = threading.Thread(target=self._tick, name="ps-tick", daemon=True)
+        self._ticking.start()
+        self._entrance.start()
 
     def close(self) -> None:
         """Ends every connection and thread; does not save."""
@@ -109,20 +103,16 @@ class Server:
         if self._saver is not None:
             self._saver.close()
         self._watch.close()
-        for listener in self._listeners:
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
+        self._entrance.close()
         with self._lock:
             conversations = list(self._conversations)
-            talking = list(self._talking)
         for conversation in conversations:
             conversation.close()
         self.chain.close()
         self.keeper.close()
         # A thread within torch must not outlive the interpreter.
-        for thread in [*self._threads, *talking]:
-            thread.join(CLOSE_SECONDS)
+        self._ticking.join(CLOSE_SECONDS)
+        self._entrance.join(CLOSE_SECONDS)
         if self._saver is not None:
             self._saver.join(CLOSE_SECONDS)
 
@@ -258,27 +248,10 @@ class Server:
 
     # Connections
 
-    def _accept(self, listener: socket.socket) -> None:
-        while not self._closed.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            thread = threading.Thread(target=self._converse, args=(connection,), name="ps-connection", daemon=True)
-            with self._lock:
-                self._talking.add(thread)
-            thread.start()
-
-    def _converse(self, connection: socket.socket) -> None:
-        try:
-            self._talk(transport.Wire(connection))
-        finally:
-            with self._lock:
-                self._talking.discard(threading.current_thread())
-
     def _talk(self, wire: transport.Wire) -> None:
         try:
             caller = greeting.receive(wire, self.settings.token, Host(self.settings.index, self.incarnation))
+            self._entrance.known()
             if caller.ticket:
                 self._returns.bring(wire, caller.ticket)
                 return
@@ -362,6 +335,7 @@ class Server:
         while not self._closed.wait(TICK_SECONDS if self._announce() else TICK_SECONDS / 5):
             for worker in self._presence.absent(self._awaited(), time.monotonic()):
                 self._leave(worker)
+            self._entrance.expel(time.monotonic())
             self.chain.ping()
 
     def _announce(self) -> bool:
