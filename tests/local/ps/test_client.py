@@ -68,6 +68,7 @@ def mistakes() -> dict[str, tuple[Callable[[Client], object], str]]:
         "twice": (lambda c: c.register("w", [10]), "'w' is registered already"),
         "function": (lambda c: c.register("x", [1], function={"name": "sdg"}), "no update function 'sdg'"),
         "filter": (lambda c: c.register("x", [1], filters=["fp8"]), "no filter 'fp8'"),
+        "rate": (lambda c: c.push("w", torch.ones(10), rate="low"), "'w': the rate of a push is a number, got 'low'"),  # type: ignore[arg-type]
         "rows": (lambda c: c.pull_rows("w", torch.tensor([10])), "has rows 0 to 9, got 10 to 10"),
         "checkpoint": (lambda c: c.checkpoint(), "there is no checkpoint directory"),
         "nan": (

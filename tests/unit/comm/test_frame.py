@@ -66,3 +66,8 @@ def test_what_is_wrong_is_said(data: bytes, message: str) -> None:
 def test_too_long_a_frame_is_not_sent() -> None:
     with pytest.raises(BadFrame, match="at most"):
         frame.pack(Header(Kind.PUSH, body=frame.BODY_MAX + 1))
+
+
+def test_what_is_no_number_is_not_sent() -> None:
+    with pytest.raises(BadFrame, match="cannot be sent"):
+        frame.pack(Header(Kind.PUSH, rate="0.1"))  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ class Channel:
                 self._queue.append((exchange.header._replace(request=self._next), exchange))
                 self._lock.notify()
         if error is not None:
-            exchange.done(error)
+            self._tell(exchange, error)
 
     def ask(self, header: Header, meta: bytes = b"", body: Sequence[memoryview] = (), seconds: float = 30.0) -> Reply:
         """Sends and waits. Raises ParameterServerError."""
@@ -115,6 +115,10 @@ class Channel:
                 self._fail(error)
             except BadFrame as error:
                 self._finish(header.request, error)
+            except Exception as error:  # nobody knows how much of it was sent
+                log.exception("server %d: a request could not be sent", self.serving.index)
+                self._finish(header.request, ParameterServerError(f"the request could not be sent: {error!r}"))
+                self._fail(Lost("a request was sent in part"))
 
     def _receive(self) -> None:
         """This thread alone gives up what is open: by then nothing is written to where answers belong."""
@@ -123,11 +127,15 @@ class Channel:
                 self._take()
             except ParameterServerError as error:
                 self._fail(error)
+            except Exception as error:
+                log.exception("server %d: an answer could not be received", self.serving.index)
+                self._fail(Lost(f"an answer could not be received: {error!r}"))
+        assert self._error is not None
         with self._lock:
             lost = list(self._open.values())
             self._open.clear()
         for exchange in lost:
-            exchange.done(self._error)
+            self._tell(exchange, self._error)
 
     def _take(self) -> None:
         header = self._wire.receive()
@@ -154,7 +162,15 @@ class Channel:
         with self._lock:
             exchange = self._open.pop(request, None)
         if exchange is not None:
+            self._tell(exchange, outcome)
+
+    def _tell(self, exchange: Exchange, outcome: Reply | ParameterServerError) -> None:
+        """The others are told theirs, whatever comes of it."""
+        try:
             exchange.done(outcome)
+        except Exception as error:
+            log.exception("server %d: an answer could not be taken", self.serving.index)
+            self._fail(Lost(f"an answer could not be taken: {error!r}"))
 
     def _fail(self, error: ParameterServerError) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from trireme_worker.comm.ps import frame, transport
 from trireme_worker.comm.ps.channel import Channel, Exchange, Reply
 from trireme_worker.comm.ps.connections import Connections
-from trireme_worker.comm.ps.errors import BadFrame, Lost, ParameterServerError, Reason, Refused, Unauthenticated
+from trireme_worker.comm.ps.errors import BadFrame, Lost, ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.frame import Header
 from trireme_worker.comm.ps.operation import Request
 from trireme_worker.comm.ps.view import Watch
@@ -78,7 +78,11 @@ class Courier:
                         number=request.number, rate=request.rate, flags=flags)  # fmt: skip
 
         def done(outcome: Reply | ParameterServerError) -> None:
-            self._answered(request, outcome)
+            try:
+                self._answered(request, outcome)
+            except Exception as error:
+                log.exception("%s: its answer could not be taken", request)
+                request.failed(ParameterServerError(f"{request}: its answer could not be taken: {error!r}"))
 
         request.sent = time.monotonic()
         channel.submit(Exchange(header, done, request.meta, request.body, request.into))
@@ -158,18 +162,22 @@ class Courier:
                 _, _, request = heapq.heappop(self._later)
             try:
                 channel = self._channel(request, self._connections.make)
+                if channel is None:
+                    raise Lost("no server is there")
+                self._submit(channel, request)
             except Lost as error:
                 self._failed(request, error)
-            except (BadFrame, Refused, Unauthenticated) as error:
+            except ParameterServerError as error:
                 request.failed(error)
-            else:
-                if channel is None:
-                    self._failed(request, Lost("no server is there"))
-                else:
-                    self._submit(channel, request)
+            except Exception as error:
+                log.exception("%s could not be sent", request)
+                request.failed(ParameterServerError(f"{request} could not be sent: {error!r}"))
 
     def _keep(self) -> None:
         while not self._closed:
-            self._connections.keep(self._watch.placement.view.servers)
+            try:
+                self._connections.keep(self._watch.placement.view.servers)
+            except Exception:  # at the next look it may be otherwise
+                log.exception("the servers could not be pinged")
             with self._lock:
                 self._lock.wait_for(lambda: self._closed, KEEP_SECONDS)

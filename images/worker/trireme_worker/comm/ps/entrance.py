@@ -93,10 +93,12 @@ class Entrance:
 
     def _converse(self, connection: socket.socket) -> None:
         try:
-            self._talk(Wire(connection))
+            wire = Wire(connection)
         except OSError as error:
             log.info("a connection was lost as it began: %s", error)
             connection.close()
+        else:
+            self._talk(wire)
         finally:
             self._left(threading.current_thread())
 

@@ -105,13 +105,16 @@ class Header(NamedTuple):
 
 
 def pack(header: Header) -> bytes:
-    """Raises BadFrame when meta or body is longer than the wire allows."""
+    """Raises BadFrame when meta or body is longer than the wire allows, and for what is no number."""
     _limit(header.meta, META_MAX, "meta")
     _limit(header.body, BODY_MAX, "body")
-    data = _FIELDS.pack(
-        MAGIC, VERSION, header.kind, header.flags, header.code, header.view, header.table, header.index,
-        header.request, header.number, math.nan if header.rate is None else header.rate, header.meta, header.body,
-    )  # fmt: skip
+    try:
+        data = _FIELDS.pack(
+            MAGIC, VERSION, header.kind, header.flags, header.code, header.view, header.table, header.index,
+            header.request, header.number, math.nan if header.rate is None else header.rate, header.meta, header.body,
+        )  # fmt: skip
+    except struct.error as error:
+        raise BadFrame(f"{header} cannot be sent: {error}") from error
     return data + _CHECKSUM.pack(zlib.crc32(data))
 
 

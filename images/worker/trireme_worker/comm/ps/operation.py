@@ -88,6 +88,14 @@ class Request:
     since: float | None = None
     """Since when no server has taken it; None: it never failed."""
 
+    def __post_init__(self) -> None:
+        """Raises ParameterServerError."""
+        try:
+            self.rate = None if self.rate is None else float(self.rate)
+        except (TypeError, ValueError):
+            text = f"table {self.table.name!r}: the rate of a push is a number, got {self.rate!r:.100}"
+            raise ParameterServerError(text) from None
+
     def unpack(self) -> None:
         """The answer is rounded: it is received aside, and what it stands for written where it belongs."""
         into, self.into = self.into, ()

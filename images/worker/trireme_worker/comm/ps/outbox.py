@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from trireme_worker.comm.ps.errors import Lost
 from trireme_worker.comm.ps.frame import Header
 from trireme_worker.comm.ps.transport import Wire
+
+log = logging.getLogger(__name__)
 
 
 def _nothing() -> None:
@@ -64,8 +67,16 @@ class Outbox:
                     return
                 outgoing = self._queue.popleft()
             try:
-                self._wire.send(outgoing.header, outgoing.meta, outgoing.body)
+                self._send(outgoing)
             except Lost:
                 self.close()
-            finally:
-                outgoing.sent()
+            except Exception:  # who waits for it asks again by another connection
+                log.exception("an answer could not be sent")
+                self.close()
+                self._wire.close()
+
+    def _send(self, outgoing: Outgoing) -> None:
+        try:
+            self._wire.send(outgoing.header, outgoing.meta, outgoing.body)
+        finally:
+            outgoing.sent()

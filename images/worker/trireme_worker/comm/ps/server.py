@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +122,15 @@ class Server:
         self.failure = error
         self.ended.set()
 
+    @contextlib.contextmanager
+    def vital(self) -> Iterator[None]:
+        """What goes wrong in here ends the process: a thread that ended alone would leave it half alive."""
+        try:
+            yield
+        except BaseException as error:  # SystemExit too: it would end the thread without a word
+            self.fail(error)
+            log.exception("this server cannot go on")
+
     # Requests
 
     def register(self, table: Table) -> None:
@@ -221,11 +231,12 @@ class Server:
 
     def finish(self, workers: frozenset[int]) -> None:
         """These workers have ended well, says the view: nobody waits for them any more."""
-        before, self.shard.finished = self.shard.finished, workers
-        for worker in sorted(workers - before):
-            log.info("worker %d has ended well", worker)
-            self._presence.forget(worker)
-            self._leave(worker, for_good=True)
+        with self.vital():
+            before, self.shard.finished = self.shard.finished, workers
+            for worker in sorted(workers - before):
+                log.info("worker %d has ended well", worker)
+                self._presence.forget(worker)
+                self._leave(worker, for_good=True)
 
     def bye(self, caller: Caller) -> None:
         """A worker says that it is done, perhaps long before its process ends. It is saved soon: who goes on from a
@@ -332,6 +343,10 @@ class Server:
         return awaited
 
     def _tick(self) -> None:
+        with self.vital():
+            self._keep_time()
+
+    def _keep_time(self) -> None:
         while not self._closed.wait(TICK_SECONDS if self._announce() else TICK_SECONDS / 5):
             for worker in self._presence.absent(self._awaited(), time.monotonic()):
                 self._leave(worker)
@@ -366,7 +381,7 @@ class _Forwarded:
             log.info("table %s range %d: the chain broke: %s", slot.table.name, slot.index, error)
             server.keeper.unsettle((slot.table.number, slot.index))
             return
-        with slot.lock:
+        with server.vital(), slot.lock:
             rule = server.shard.rule_of(slot.table)
             server.act(slot, slot.commit(change.version, rule, change))
             server.act(slot, slot.reconsider(rule))

@@ -127,6 +127,9 @@ class Watch:
             except OSError as error:
                 log.debug("no view: %s", error)
                 time.sleep(PAUSE_SECONDS)
+            except Exception:  # whoever waits for the next view waits for this thread
+                log.exception("no view")
+                time.sleep(PAUSE_SECONDS)
 
 
 def _whole(view: View) -> bool:
