@@ -321,6 +321,15 @@ def test_the_rule_changes_while_the_job_runs() -> None:
         assert [str(server.shard.rule[1]) for server in group.servers.values()] == ["Async", "Async"]
 
 
+def test_the_last_change_of_the_rule_counts_whatever_the_clocks_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1)
+    with psgroup.group(servers=2) as group:
+        first, second = group.client(0), group.client(1)
+        for client, rule in ((second, "Bounded:1"), (first, "Async"), (first, "Bounded:2")):
+            client.set_consistency(rule)
+            assert [str(server.shard.rule[1]) for server in group.servers.values()] == [rule, rule]
+
+
 def test_a_new_worker_waits_for_values_until_somebody_gives_them() -> None:
     with psgroup.group() as group:
         second = group.client(1)

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trireme_worker.comm.ps.consistency import Clock, Consistency, Mode, Verdict, may_pull
+from trireme_worker.comm.ps.consistency import Clock, Consistency, Mode, Verdict, following, may_pull
 
 SYNC, ASYNC = Consistency(Mode.SYNC), Consistency(Mode.ASYNC)
 
@@ -138,3 +138,10 @@ def test_a_clock_is_plain_data() -> None:
     plain = json.loads(json.dumps(clocks.plain()))
     assert plain == {"applied": {"0": 9, "1": 9, "10": 1}, "members": [0, 1], "skipped": {"1": [[2, 9]]}}
     assert Clock.of(plain).plain() == plain
+
+
+@given(latest=st.integers(0, 2**62), ranks=st.sets(st.integers(0, 2**20 - 1), min_size=2, max_size=2))
+def test_changes_of_the_rule_follow_each_other_and_two_at_once_differ(latest: int, ranks: set[int]) -> None:
+    numbers = {following(latest, rank) for rank in ranks}
+    assert len(numbers) == 2
+    assert latest < min(numbers) <= max(numbers) < 2**64

@@ -12,7 +12,6 @@ import itertools
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, overload
 
@@ -22,7 +21,7 @@ from torch import Tensor
 from trireme_worker.comm.ps import frame, memory, rowparts
 from trireme_worker.comm.ps.channel import Reply
 from trireme_worker.comm.ps.connections import CLOSE_SECONDS, Connections
-from trireme_worker.comm.ps.consistency import Consistency
+from trireme_worker.comm.ps.consistency import Consistency, following
 from trireme_worker.comm.ps.courier import Courier
 from trireme_worker.comm.ps.errors import Lost, ParameterServerError
 from trireme_worker.comm.ps.filters import Traffic
@@ -237,8 +236,9 @@ class Client:
 
     def set_consistency(self, consistency: str) -> None:
         """Changes the job's rule while it runs: "Sync", "Bounded:4" or "Async". One worker says it, for all."""
-        Consistency.parse(consistency)
-        self._ask_all(Header(Kind.CONSISTENCY, number=time.time_ns()), consistency.encode())
+        rule = str(Consistency.parse(consistency)).encode()
+        known = max((reply.header.number for reply in self._ask_all(Header(Kind.CONSISTENCY), rule)), default=0)
+        self._ask_all(Header(Kind.CONSISTENCY, number=following(known, self.rank)), rule)
 
     def barrier(self) -> None:
         """Returns when every worker has called it."""

@@ -43,6 +43,18 @@ class Consistency:
         return f"{self.mode.value}:{self.staleness}" if self.mode is Mode.BOUNDED else self.mode.value
 
 
+RANKS = 2**20
+"""More than there are."""
+
+
+def following(latest: int, rank: int) -> int:
+    """The number of a change of the rule by a worker that knows of change `latest`; 0: of none.
+
+    It is higher whatever their clocks say, and of two workers that change it at the same time it is another one.
+    """
+    return (latest // RANKS + 1) * RANKS + rank
+
+
 class Verdict(str, Enum):
     """What becomes of a push."""
 

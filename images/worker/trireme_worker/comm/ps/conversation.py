@@ -248,7 +248,7 @@ class Conversation:
         except ValueError as error:
             raise Refused(Reason.MALFORMED, str(error)) from error
         self._server.change_rule(header.number, rule)
-        self._done(header.request)
+        self._done(header.request, self._shard.rule[0])
 
     def _checkpoint(self, header: Header) -> None:
         self._wire.drain()
