@@ -21,9 +21,9 @@ CHANGES = """
 ## What may change
 
 Of a created job `spec.cleanup`, `spec.restart`, `spec.deadlines` and `spec.suspend`; until it has started also
-`spec.worker.replicas`, `spec.scheduling` and `spec.worker.template`: pods that an older template made are replaced. A
-later change of the template, of `restart.scope` or of `deadlines.hangSeconds` waits for the next restart, which then
-replaces all pods; the status says so. To train with other settings, create another job.
+`spec.worker.replicas`, `spec.elastic`, `spec.scheduling` and both templates, the workers' and the servers': pods that an
+older template made are replaced. A later change of a template, of `restart.scope` or of `deadlines.hangSeconds` waits for
+the next restart, which then replaces all pods; the status says so. To train with other settings, create another job.
 """
 
 SILENCE = f"""

@@ -1,8 +1,8 @@
 """The CustomResourceDefinition of TrainingJob, generated from the models; manifests/crd.yaml is its text.
 
 The API server knows structure, limits and these rules. It cannot look into the pod template (a whole one would make the
-CRD too big for `kubectl apply`), so a change of the template is not refused here: until the job has started the
-operator replaces pods of another plan, afterwards it ignores the change and says so in the status.
+CRD too big for `kubectl apply`), so a change of a template, the servers' too, is not refused here: until the job has
+started the operator replaces pods of another plan, afterwards the change waits for a restart, and the status says so.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ def _spec() -> Schema:
     properties = spec["properties"]
     _add_rule(properties["strategy"], "self == oldSelf", IMMUTABLE)
     _add_rule(properties["allReduce"], "self == oldSelf", IMMUTABLE)
-    _add_rule(properties["server"], "self == oldSelf", IMMUTABLE)
+    for field in ("replicas", "colocated"):
+        _add_rule(properties["server"]["properties"][field], "self == oldSelf", IMMUTABLE)
     _add_rule(properties["parameterServer"], "self == oldSelf", IMMUTABLE)
     _add_rule(
         properties["parameterServer"],

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from support.jobs import VALID, job, with_value
+from support.jobs import VALID, job, parameter_server, with_value
 from trireme.pocket.objects.schema import Structural, check_definition
 from trireme.spec.crd import crd
 from trireme.spec.model import JobSpec
@@ -153,6 +153,17 @@ def test_rules_on_creation(schema: Structural, obj: Any, expected: list[tuple[st
 
 IMMUTABLE = "field is immutable"
 
+
+
+def served(**server: Any) -> Any:
+    """A parameter server's job that has started."""
+    return {**parameter_server(server={"replicas": 2, **server}), "status": STARTED}
+
+
+def image(name: str) -> Any:
+    return {"spec": {"containers": [{"name": "trainer", "image": name}]}}
+
+
 CHECKPOINTED = job("spec", "checkpoint", value={"directory": "/checkpoints"})
 
 CHANGED: dict[str, tuple[Any, Any, list[tuple[str, str]]]] = {
@@ -193,6 +204,14 @@ CHANGED: dict[str, tuple[Any, Any, list[tuple[str, str]]]] = {
     ),
     "a default that is spelt out": (VALID, job("spec", "allReduce", value={"backend": "Horovod"}), []),
     "the backend": (VALID, job("spec", "allReduce", value={"backend": "Torch"}), [("spec.allReduce", IMMUTABLE)]),
+    "the servers' template": (served(template=image("a")), served(template=image("b")), []),
+    "a template that the servers did not have": (served(), served(template=image("a")), []),
+    "the number of servers": (served(), served(replicas=3), [("spec.server.replicas", IMMUTABLE)]),
+    "where the shards are": (
+        served(replicas=1),
+        served(replicas=1, colocated=True),
+        [("spec.server.colocated", IMMUTABLE)],
+    ),
     "suspension": (VALID, job("spec", "suspend", value=True), []),
     "the queue before the start": (VALID, job("spec", "scheduling", value={"queue": "team"}), []),
     "the queue after the start": (
