@@ -2,7 +2,7 @@
 
 The object comes from the API server or straight from a user's file. Of a file nothing is ignored: a field that is not
 known, or does not work in this version, is refused. A stored object has only fields of its CRD, which may be newer than
-this version and adds its defaults to every job; what we do not know of these is passed over. Nobody prunes templates, so
+this version and adds its defaults to every job; what we do not know of these is passed over. Nobody prunes templates:
 unknown fields there are refused always. The messages speak to a user: pydantic's own words never leave this file.
 """
 
@@ -32,6 +32,7 @@ LATER_STRATEGIES = ("ModelParallel", "Hybrid")
 
 HOROVOD_ONLY = ("timeout_seconds", "fusion_threshold_bytes", "cycle_time_milliseconds", "timeline_file")
 """Fields of AllReduce that torch.distributed has no counterpart for."""
+HOROVOD_ALONE = "works with backend Horovod only"
 
 
 def parse(obj: Any) -> TrainingJob:
@@ -122,9 +123,7 @@ def _cross_field(spec: JobSpec) -> Iterator[FieldError]:
     if spec.all_reduce.backend is Backend.TORCH:
         for field in HOROVOD_ONLY:
             if getattr(spec.all_reduce, field) is not None:
-                yield FieldError(
-                    f"spec.allReduce.{to_camel(field)}", "works with backend Horovod only, and this is Torch"
-                )
+                yield FieldError(f"spec.allReduce.{to_camel(field)}", f"{HOROVOD_ALONE}, and this is Torch")
     yield from scheduling.check(spec)
     yield from checkpoint.check(spec)
     yield from elastic.check(spec)

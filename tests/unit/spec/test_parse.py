@@ -197,7 +197,10 @@ BAD: dict[str, tuple[Any, list[str]]] = {
             "restart",
             value={"scope": "All"},
         ),
-        ["spec.restart.scope: All restarts every pod; an elastic job goes on with those that run"],
+        [
+            "spec.restart.scope: an elastic job needs Failed: it goes on with the pods that run, and All restarts "
+            "every pod"
+        ],
     ),
     "an elastic job in a queue": (
         with_value(
@@ -206,14 +209,18 @@ BAD: dict[str, tuple[Any, list[str]]] = {
             "scheduling",
             value={"queue": "team"},
         ),
-        ["spec.scheduling.queue: admits a fixed number of pods at once; an elastic job has none"],
+        [
+            "spec.scheduling.queue: leave it out of an elastic job, or use gang Volcano: Kueue admits a fixed number "
+            "of pods at once"
+        ],
     ),
     "an elastic parameter server that waits for everybody": (
         parameter_server(elastic={"minReplicas": 1, "maxReplicas": 4}, server={"colocated": True}),
         [
-            "spec.parameterServer.consistency: Sync waits for the push of every worker; an elastic job needs Bounded "
-            "or Async",
-            "spec.server.colocated: shards in worker pods would come and go with them",
+            "spec.parameterServer.consistency: an elastic job needs Bounded or Async: Sync waits for the push of every "
+            "worker",
+            "spec.server.colocated: an elastic job needs servers of their own: shards in worker pods would come and go "
+            "with them",
         ],
     ),
     "exit codes that cannot be": (
