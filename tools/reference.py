@@ -21,9 +21,10 @@ CHANGES = """
 ## What may change
 
 Of a created job `spec.cleanup`, `spec.restart`, `spec.deadlines` and `spec.suspend`; until it has started also
-`spec.worker.replicas`, `spec.elastic`, `spec.scheduling` and both templates, the workers' and the servers': pods that an
-older template made are replaced. A later change of a template, of `restart.scope` or of `deadlines.hangSeconds` waits for
-the next restart, which then replaces all pods; the status says so. To train with other settings, create another job.
+`spec.worker.replicas`, `spec.elastic`, `spec.scheduling` and both templates, the workers' and the servers': pods that
+an older template made are replaced. A later change of a template, of `restart.scope` or of `deadlines.hangSeconds`
+waits for the next restart, which then replaces all pods; the status says so. To train with other settings, create
+another job.
 """
 
 SILENCE = f"""
@@ -41,6 +42,9 @@ say the field in the container's or the pod's |
 `runAsUser: 1000` (any number), or `runAsNonRoot: false` |
 | `{names.SHARED_MEMORY_MOUNT}` of the trainer | in memory, as large as the pod's memory limit, and part of it | \
 mount a volume there; `hostIPC: true` keeps the node's |
+| `hostNetwork: true` | `dnsPolicy: ClusterFirstWithHostNet`, since pods find each other by their names; worker 0 \
+claims port {names.COORDINATOR_PORT} of its node, so that those of two jobs are kept apart | say the `dnsPolicy`; no \
+NetworkPolicy covers such pods, and a namespace with Pod Security `baseline` takes none |
 | ServiceAccount token | none | `automountServiceAccountToken: true` |
 | eviction of a running pod (drain, autoscaler) | waits for the job: a PodDisruptionBudget allows none (of an \
 elastic job, none below `minReplicas`), and the annotation \
