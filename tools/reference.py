@@ -53,8 +53,9 @@ elastic job, none below `minReplicas`), and the annotation \
 a NetworkPolicy of yours lets more in; `spec.network.policy: None` lets everybody in |
 | connections out of the pods | all | a NetworkPolicy of yours |
 
-To drain a node before its jobs have ended, delete their budgets (`kubectl delete pdb -l {names.LABEL_JOB}=NAME`) or use
-`kubectl drain --disable-eviction`.
+To drain a node before its jobs have ended, `kubectl drain NODE --delete-emptydir-data --disable-eviction`; or delete
+their budgets first (`kubectl delete pdb -l {names.LABEL_JOB}=NAME`) and leave `--disable-eviction` out. What is in an
+emptyDir goes with its pod, and `{names.SHARED_MEMORY_MOUNT}` is one.
 
 The operator is recognised by the label `{names.LABEL_COMPONENT}: {names.OPERATOR}` on its pods, which the chart sets.
 One that runs outside of the cluster is not let in where a network plugin enforces the policies: the job trains, its
