@@ -68,6 +68,24 @@ def wrapped(group: psgroup.Group, **options: object) -> tuple[nn.Linear, ps.Dist
     return net, ps.DistributedOptimizer(inner, net.named_parameters(), client=group.client(0), **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # of the wrapped one's
+@pytest.mark.parametrize("scheduled", ["wrapped", "wrapping"])
+def test_a_schedule_goes_on_after_load_state_dict(scheduled: str) -> None:
+    net = nn.Linear(3, 2)
+    inner = torch.optim.SGD(net.parameters(), lr=0.5)
+    with psgroup.group(workers=1) as group:
+        optimizer = ps.DistributedOptimizer(inner, client=group.client(0))
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer if scheduled == "wrapping" else inner, 1, 0.5)
+        optimizer.load_state_dict(optimizer.state_dict())
+        before = net.bias.detach().clone()
+        for _ in range(2):
+            optimizer.zero_grad()
+            net(torch.zeros(1, 3)).sum().backward()
+            optimizer.step()
+            schedule.step()
+        assert torch.equal(net.bias.detach(), before - 0.5 - 0.25)
+
+
 def test_gradients_of_several_backwards_add_up_to_one_step() -> None:
     with psgroup.group(workers=1) as group:
         net, optimizer = wrapped(group, backward_passes_per_step=2)

@@ -29,12 +29,14 @@ class _Group:
     Autograd has a thread for each GPU, and computes a gradient on the stream on which forward used its parameter.
     """
 
-    def __init__(self, client: Client, key: str, group: dict[str, Any], passes: int) -> None:
+    def __init__(self, client: Client, key: str, optimizer: torch.optim.Optimizer, at: int, passes: int) -> None:
+        """`at`: which group of the optimizer."""
+        group = optimizer.param_groups[at]
         self.key = key
         self.parameters = trained(group)
         self._frozen = [parameter for parameter in group["params"] if not parameter.requires_grad]
         self._client = client
-        self._group = group
+        self._optimizer, self._at = optimizer, at
         self._passes = passes
         self._layout = Layout([parameter.numel() for parameter in self.parameters])
         self._ranges = client.ranges(key)
@@ -122,7 +124,8 @@ class _Group:
 
     @property
     def _rate(self) -> float:
-        return float(self._group["lr"])
+        """load_state_dict makes new groups."""
+        return float(self._optimizer.param_groups[self._at]["lr"])
 
     def _gradients(self, wanted: Container[int]) -> Sequence[Tensor]:
         """Of some parameters, zeros where backward made none; whatever for the others."""
@@ -189,7 +192,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
                 continue
             self._client.register(key, trained(group), function=chosen, filters=filters,
                                   pull_filter=pull_filter, consistency=consistency, nan=nan)  # fmt: skip
-            self._tables.append(_Group(self._client, key, group, backward_passes_per_step))
+            self._tables.append(_Group(self._client, key, self, at, backward_passes_per_step))
         if not self._tables:
             raise ParameterServerError("no parameter of the optimizer requires a gradient: there is nothing to train")
         self._client.resume({table.key: table.parameters for table in self._tables})
@@ -222,6 +225,10 @@ class DistributedOptimizer(torch.optim.Optimizer):
                 "Call it after step(), or use DistributedOptimizer(overlap=False)"
             )
         super().zero_grad(set_to_none)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self._wrapped.param_groups = self.param_groups  # a schedule may have been given either
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if getattr(self, "_tables", None):
