@@ -170,6 +170,28 @@ def test_a_parameter_without_a_gradient_counts_as_zeros_where_its_neighbour_has_
         assert torch.equal(net.weight.detach(), before)
 
 
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_sparse_gradient_is_made_dense_once_for_all_its_ranges(
+    monkeypatch: pytest.MonkeyPatch, overlap: bool
+) -> None:
+    made, to_dense = [], torch.Tensor.to_dense
+    monkeypatch.setattr(torch.Tensor, "to_dense", lambda tensor: made.append(tensor.shape) or to_dense(tensor))
+    nets = [nn.Embedding(100_000, 16, sparse=True) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    reference = torch.optim.SGD(nets[1].parameters(), lr=0.5)
+    with psgroup.group(workers=1) as group:
+        inner = torch.optim.SGD(nets[0].parameters(), lr=0.5)
+        optimizer = ps.DistributedOptimizer(inner, client=group.client(0), overlap=overlap)
+        assert len(group.clients[0].ranges("optimizer.0.0")) == 3
+        for step in range(2):
+            for net, each in zip(nets, (optimizer, reference), strict=True):
+                each.zero_grad()
+                net(torch.tensor([step, 3, 99_999, 3])).square().sum().backward()
+                each.step()
+    assert made == [(100_000, 16)] * 2
+    torch.testing.assert_close(nets[0].weight, nets[1].weight, rtol=0, atol=1e-6)
+
+
 def test_frozen_parameters_are_the_workers_own() -> None:
     net = nn.Linear(3, 2)
     net.weight.requires_grad_(False)

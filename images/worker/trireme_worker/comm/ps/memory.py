@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 
 import torch
@@ -93,7 +94,6 @@ class Bound:
         self._staging = staging
         self._views: dict[int, memoryview | None] = {}
         self._staged = False
-        self._pinned = any(tensor.is_cuda for tensor in tensors)
 
     def outgoing(self, part: Range) -> list[memoryview]:
         """The bytes of a range, copied where they must be."""
@@ -129,6 +129,11 @@ class Bound:
 
     def _part(self, at: int, first: int, end: int) -> Tensor:
         return self._staging.part(at, first, end, self._pinned)
+
+    @cached_property
+    def _pinned(self) -> bool:
+        """Asked for where something is staged: a range of a table of many tensors is not to cost as many looks."""
+        return any(tensor.is_cuda for tensor in self._tensors)
 
     def _view(self, at: int) -> memoryview | None:
         """All bytes of a tensor; None: it is staged."""

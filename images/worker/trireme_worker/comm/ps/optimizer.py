@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from trireme_worker.comm.ps import functions, session
 from trireme_worker.comm.ps.client import Client
 from trireme_worker.comm.ps.errors import ParameterServerError
+from trireme_worker.comm.ps.gradients import Gradients
 from trireme_worker.comm.ps.memory import Layout
 
 _optimizers = itertools.count()
@@ -54,6 +55,7 @@ class _Group:
         self._missing = [len(members) for members in self._members]
         self._made: dict[int, torch.cuda.Event] = {}
         """Of each gradient on a GPU, the point of its stream behind which it is there."""
+        self._gradients = Gradients(self.parameters)
         self._pushed: list[int] = []
         self._timestamps: list[int] = []
 
@@ -82,7 +84,7 @@ class _Group:
             self._missing[index] -= 1
             if not self._missing[index]:
                 self._wait_for(self._members[index])
-                gradients = self._gradients(self._members[index])
+                gradients = self._gradients.take(self._members[index])
                 self._pushed.append(index)
                 self._timestamps.append(self._client.push_ranges(self.key, gradients, [index], self._rate))
 
@@ -105,7 +107,7 @@ class _Group:
             self._timestamps.append(client.skip_ranges(self.key, without))
         if with_some:
             self._wait_for(range(len(self.parameters)))
-            gradients = self._gradients(set().union(*(self._members[index] for index in with_some)))
+            gradients = self._gradients.take(set().union(*(self._members[index] for index in with_some)))
             self._timestamps.append(
                 client.push_pull_ranges(self.key, gradients, self.parameters, with_some, self._rate)
             )
@@ -127,23 +129,10 @@ class _Group:
         """load_state_dict makes new groups."""
         return float(self._optimizer.param_groups[self._at]["lr"])
 
-    def _gradients(self, wanted: Container[int]) -> Sequence[Tensor]:
-        """Of some parameters, zeros where backward made none; whatever for the others."""
-        return [
-            self.parameters[at].detach() if at not in wanted else _gradient(self.parameters[at])
-            for at in range(len(self.parameters))
-        ]
-
 
 def trained(group: dict[str, Any]) -> list[Tensor]:
     """A group's parameters that the servers have: a frozen one has no gradient, and weight decay would move it."""
     return [parameter for parameter in group["params"] if parameter.requires_grad]
-
-
-def _gradient(parameter: Tensor) -> Tensor:
-    if parameter.grad is None:
-        return torch.zeros_like(parameter)
-    return parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
 
 
 class DistributedOptimizer(torch.optim.Optimizer):
