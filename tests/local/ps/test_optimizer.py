@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -220,15 +222,111 @@ def test_clipping_between_backward_and_step_counts_without_overlap() -> None:
         assert torch.equal(net.bias.detach(), before - 0.125)
 
 
+def set_rate(net: nn.Linear, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.param_groups[0]["lr"] = 0.25
+
+
+def replace_gradient(net: nn.Linear, optimizer: torch.optim.Optimizer) -> None:
+    assert net.bias.grad is not None
+    net.bias.grad = net.bias.grad.clone()
+
+
+GRADIENTS = "gradients were changed between backward() and step(), when they were sent already"
+BETWEEN = [
+    pytest.param(lambda net, _: nn.utils.clip_grad_norm_(net.parameters(), 0.1), GRADIENTS, id="clip-norm"),
+    pytest.param(lambda net, _: nn.utils.clip_grad_value_(net.parameters(), 0.1), GRADIENTS, id="clip-value"),
+    pytest.param(lambda net, _: net.zero_grad(), GRADIENTS, id="none"),
+    pytest.param(lambda net, _: net.zero_grad(set_to_none=False), GRADIENTS, id="zero"),
+    pytest.param(replace_gradient, GRADIENTS, id="another"),
+    pytest.param(set_rate, "lr was changed from 0.5 to 0.25 between backward() and step()", id="rate"),
+]
+
+
+@pytest.mark.parametrize(("between", "told"), BETWEEN)
+def test_what_changes_after_it_was_sent_is_told(between: Callable[[nn.Linear, Any], None], told: str) -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group)
+        net(torch.ones(1, 3)).sum().backward()
+        between(net, optimizer)
+        with pytest.raises(ParameterServerError, match=re.escape(told) + r".*overlap=False\)"):
+            optimizer.step()
+
+
+def scaled(net: nn.Linear, optimizer: torch.optim.Optimizer, clip: bool) -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    scaler.scale(net(torch.ones(1, 3)).sum()).backward()
+    if clip:
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_value_(net.parameters(), 0.25)
+    scaler.step(optimizer)
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_a_grad_scaler_counts_without_overlap_and_is_refused_with_it(clip: bool) -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group, overlap=False)
+        before = net.bias.detach().clone()
+        scaled(net, optimizer, clip)
+        assert torch.equal(net.bias.detach(), before - (0.125 if clip else 0.5))
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group)
+        with pytest.raises(ParameterServerError, match=r"a GradScaler's gradients were sent scaled: .*overlap=False"):
+            scaled(net, optimizer, clip)
+
+
+def test_a_disabled_grad_scaler_changes_nothing() -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group)
+        before = net.bias.detach().clone()
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        scaler.scale(net(torch.ones(1, 3)).sum()).backward()
+        scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        assert torch.equal(net.bias.detach(), before - 0.5)
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_accumulation_closures_and_kept_gradients_are_no_changes(overlap: bool, set_to_none: bool) -> None:
+    nets = [nn.Linear(3, 2), nn.Linear(3, 2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+
+    def train(net: nn.Linear, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+        def closure() -> torch.Tensor:
+            net.zero_grad(set_to_none)
+            for part in range(2):
+                loss = net(torch.full((1, 3), part + 1.0)).square().sum()
+                loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        optimizer.zero_grad(set_to_none)
+        for part in range(2):
+            net(torch.full((1, 3), part - 1.0)).square().sum().backward()
+        optimizer.param_groups[0]["lr"] *= 1.0
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] *= 0.5
+        return optimizer.step(closure).detach()
+
+    with psgroup.group(workers=1) as group:
+        inner = torch.optim.SGD(nets[0].parameters(), lr=0.1)
+        optimizer = ps.DistributedOptimizer(inner, backward_passes_per_step=2, overlap=overlap, client=group.client(0))
+        losses = [train(nets[0], optimizer), train(nets[1], torch.optim.SGD(nets[1].parameters(), lr=0.1))]
+    torch.testing.assert_close(losses[0], losses[1])
+    for got, expected in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
 def test_misuse_is_told() -> None:
     with psgroup.group(workers=1) as group:
         net, optimizer = wrapped(group)
         net(torch.ones(1, 3)).sum().backward()
         with pytest.raises(ParameterServerError, match=r"zero_grad\(\) between backward\(\) and step\(\)"):
             optimizer.zero_grad()
+        optimizer.step()
+        net(torch.ones(1, 3)).sum().backward()
         with pytest.raises(ParameterServerError, match="gradients were computed more than 1 times before step"):
             net(torch.ones(1, 3)).sum().backward()
-        optimizer.step()
         with pytest.raises(ParameterServerError, match="parameter groups are added before"):
             optimizer.add_param_group({"params": []})
         with pytest.raises(ParameterServerError, match="1 of the optimizer's parameters are not in named_parameters"):

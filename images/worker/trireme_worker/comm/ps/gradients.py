@@ -12,7 +12,8 @@ class Gradients:
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = parameters
         self._tensors = list(parameters)
-        self._taken: set[int] = set()
+        self._taken: dict[int, tuple[Tensor | None, int]] = {}
+        """Of each parameter that was wanted, its gradient and the version of it; autograd counts changes in place."""
 
     def take(self, wanted: Iterable[int]) -> Sequence[Tensor]:
         """One tensor for each parameter: of the wanted ones the gradient, dense, or zeros where backward made none.
@@ -21,9 +22,23 @@ class Gradients:
         """
         for at in wanted:
             if at not in self._taken:
-                self._taken.add(at)
+                self._taken[at] = _version(self._parameters[at])
                 self._tensors[at] = _dense(self._parameters[at])
         return self._tensors
+
+    @property
+    def changed(self) -> bool:
+        """Whether one is another now than when it was taken: written to, replaced, or gone."""
+        for at, (gradient, version) in self._taken.items():
+            now, present = _version(self._parameters[at])
+            if now is not gradient or present != version:
+                return True
+        return False
+
+
+def _version(parameter: Tensor) -> tuple[Tensor | None, int]:
+    gradient = parameter.grad
+    return gradient, 0 if gradient is None else gradient._version
 
 
 def _dense(parameter: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ from trireme_worker.comm.ps.memory import Layout
 
 _optimizers = itertools.count()
 
+_LATER = "DistributedOptimizer(overlap=False) sends them in step()"
+
 
 class _Group:
     """One parameter group as a table. What backward has finished is pushed range by range.
@@ -56,6 +58,8 @@ class _Group:
         self._made: dict[int, torch.cuda.Event] = {}
         """Of each gradient on a GPU, the point of its stream behind which it is there."""
         self._gradients = Gradients(self.parameters)
+        self._sent_rate: float | None = None
+        """Of the pushes of this step; None: there was none."""
         self._pushed: list[int] = []
         self._timestamps: list[int] = []
 
@@ -85,8 +89,10 @@ class _Group:
             if not self._missing[index]:
                 self._wait_for(self._members[index])
                 gradients = self._gradients.take(self._members[index])
+                if self._sent_rate is None:
+                    self._sent_rate = self._rate
                 self._pushed.append(index)
-                self._timestamps.append(self._client.push_ranges(self.key, gradients, [index], self._rate))
+                self._timestamps.append(self._client.push_ranges(self.key, gradients, [index], self._sent_rate))
 
     def _wait_for(self, gradients: Iterable[int]) -> None:
         """What this thread does next on a GPU comes after these gradients, whichever streams they are made on."""
@@ -95,9 +101,25 @@ class _Group:
             if made is not None:
                 torch.cuda.current_stream(self.parameters[at].device).wait_event(made)
 
+    def check(self) -> None:
+        """Raises ParameterServerError when what the servers have, or were sent, is not what `step` is to count."""
+        if any(parameter.requires_grad for parameter in self._frozen):
+            raise ParameterServerError(
+                "a parameter that was frozen when the optimizer was wrapped requires a gradient now, and the servers "
+                "do not have it: wrap an optimizer when its parameters are as they are to be trained"
+            )
+        if self._gradients.changed:
+            raise ParameterServerError(
+                f"gradients were changed between backward() and step(), when they were sent already: {_LATER}"
+            )
+        if self._sent_rate not in (None, self._rate):
+            raise ParameterServerError(
+                f"lr was changed from {self._sent_rate:g} to {self._rate:g} between backward() and step(), when "
+                f"gradients were sent already: change it before backward(), or {_LATER}"
+            )
+
     def finish(self) -> None:
         """Pushes the rest and fetches the new values."""
-        self._check_frozen()
         client, pushed = self._client, set(self._pushed)
         rest = [index for index in range(len(self._ranges)) if index not in pushed]
         with_some = [
@@ -117,13 +139,6 @@ class _Group:
             client.wait(timestamp)
         self.begin()
 
-    def _check_frozen(self) -> None:
-        if any(parameter.requires_grad for parameter in self._frozen):
-            raise ParameterServerError(
-                "a parameter that was frozen when the optimizer was wrapped requires a gradient now, and the servers "
-                "do not have it: wrap an optimizer when its parameters are as they are to be trained"
-            )
-
     @property
     def _rate(self) -> float:
         """load_state_dict makes new groups."""
@@ -139,10 +154,11 @@ class DistributedOptimizer(torch.optim.Optimizer):
     """Wraps an optimizer: SGD, AdamW, Adam without weight decay, Adagrad, or any with a `function` of the servers.
 
     named_parameters: model.named_parameters(); names go into messages. backward_passes_per_step: how many backwards
-    accumulate into one step (their sum counts). overlap: push while backward goes on; False to change gradients (clip
-    them, say) between backward and step. function: a configuration of the servers' update function instead of the one
-    that the optimizer's class stands for. filters: what gradients go through on their way. pull_filter: how servers
-    round the parameters that they send. consistency: of this optimizer's tables alone. nan: "refuse" or "pass".
+    accumulate into one step (their sum counts). overlap: push while backward goes on; False to change gradients between
+    backward and step, by clipping or a GradScaler, say. function: a configuration of the servers' update function
+    instead of the one that the optimizer's class stands for. filters: what gradients go through on their way.
+    pull_filter: how servers round the parameters that they send. consistency: of this optimizer's tables alone. nan:
+    "refuse" or "pass".
 
     All workers begin with rank 0's parameters, or with what the servers have when they are there already; frozen ones
     are left out. A gradient is the mean of all workers' (Sync), or applied as it comes (Bounded, Async). A parameter
@@ -196,13 +212,22 @@ class DistributedOptimizer(torch.optim.Optimizer):
         """Steps of this worker that the servers have, its predecessors' included: where its successor goes on."""
         return min(self._client.pushes(table.key) for table in self._tables)
 
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """torch's word for an optimizer whose gradients a GradScaler leaves scaled: it notes that in `found_inf`."""
+        return self._overlap
+
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Returns when the servers' values are here. Raises ParameterServerError."""
         self._check_registered()
+        if hasattr(self, "found_inf"):
+            raise ParameterServerError(f"a GradScaler's gradients were sent scaled: {_LATER}")
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        for table in self._tables:
+            table.check()
         for table in self._tables:
             table.finish()
         return loss
