@@ -285,6 +285,41 @@ def test_a_disabled_grad_scaler_changes_nothing() -> None:
         assert torch.equal(net.bias.detach(), before - 0.5)
 
 
+@pytest.mark.parametrize("cleared", ["optimizer", "model"])
+def test_steps_that_a_grad_scaler_skips_are_skipped_on_the_servers(cleared: str) -> None:
+    nets = [nn.Linear(3, 2), nn.Linear(3, 2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+
+    def train(net: nn.Linear, optimizer: torch.optim.Optimizer) -> float:
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        for factor in (1.0, torch.inf, torch.inf, 2.0):
+            (optimizer if cleared == "optimizer" else net).zero_grad()
+            scaler.scale(net(torch.full((1, 3), factor)).sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        return scaler.get_scale()
+
+    with psgroup.group(workers=1) as group:
+        inner, reference = (torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9) for net in nets)
+        optimizer = ps.DistributedOptimizer(inner, client=group.client(0), overlap=False)
+        assert [train(nets[0], optimizer), train(nets[1], reference)] == [256.0, 256.0]
+        assert optimizer.served_steps == 2
+    for got, expected in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+def test_zero_grad_begins_a_step_anew_while_nothing_was_sent() -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group, backward_passes_per_step=2)
+        before = net.bias.detach().clone()
+        for passes in (1, 2):
+            optimizer.zero_grad()
+            for _ in range(passes):
+                net(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        assert torch.equal(net.bias.detach(), before - 1.0)
+
+
 @pytest.mark.parametrize("overlap", [True, False])
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_accumulation_closures_and_kept_gradients_are_no_changes(overlap: bool, set_to_none: bool) -> None:

@@ -64,22 +64,24 @@ class _Group:
         self._timestamps: list[int] = []
 
     @property
-    def started(self) -> bool:
-        return any(self._counts)
+    def sending(self) -> bool:
+        """Whether gradients of this step are on their way."""
+        return bool(self._pushed)
 
-    def ready(self, at: int, push: bool) -> None:
+    def ready(self, at: int) -> None:
         """Backward has accumulated into a parameter's gradient."""
         with self._lock:
             self._counts[at] += 1
             if self._counts[at] > self._passes:
                 raise ParameterServerError(
                     f"gradients were computed more than {self._passes} times before step(): "
-                    "call step() after every backward, or set backward_passes_per_step"
+                    "call step() after every backward, set backward_passes_per_step, or, where a step is skipped, "
+                    "overlap=False"
                 )
             device = self.parameters[at].device
             if device.type == "cuda":
                 self._made[at] = torch.cuda.current_stream(device).record_event()
-            if push and self._counts[at] == self._passes:
+            if self._counts[at] == self._passes:
                 self._complete(at)
 
     def _complete(self, at: int) -> None:
@@ -155,10 +157,10 @@ class DistributedOptimizer(torch.optim.Optimizer):
 
     named_parameters: model.named_parameters(); names go into messages. backward_passes_per_step: how many backwards
     accumulate into one step (their sum counts). overlap: push while backward goes on; False to change gradients between
-    backward and step, by clipping or a GradScaler, say. function: a configuration of the servers' update function
-    instead of the one that the optimizer's class stands for. filters: what gradients go through on their way.
-    pull_filter: how servers round the parameters that they send. consistency: of this optimizer's tables alone. nan:
-    "refuse" or "pass".
+    backward and step, by clipping or a GradScaler, say, and to skip steps: then it does not count backwards. function:
+    a configuration of the servers' update function instead of the one that the optimizer's class stands for. filters:
+    what gradients go through on their way. pull_filter: how servers round the parameters that they send. consistency:
+    of this optimizer's tables alone. nan: "refuse" or "pass".
 
     All workers begin with rank 0's parameters, or with what the servers have when they are there already; frozen ones
     are left out. A gradient is the mean of all workers' (Sync), or applied as it comes (Bounded, Async). A parameter
@@ -205,6 +207,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
             parameter.register_post_accumulate_grad_hook(self._hook(table, at))
             for table in self._tables
             for at, parameter in enumerate(table.parameters)
+            if overlap
         ]
 
     @property
@@ -233,11 +236,13 @@ class DistributedOptimizer(torch.optim.Optimizer):
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        if self._overlap and any(table.started for table in self._tables):
+        if any(table.sending for table in self._tables):
             raise ParameterServerError(
                 "zero_grad() between backward() and step(): the gradients are on their way to the servers. "
                 "Call it after step(), or use DistributedOptimizer(overlap=False)"
             )
+        for table in self._tables:
+            table.begin()
         super().zero_grad(set_to_none)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -266,7 +271,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
 
     def _hook(self, table: _Group, at: int) -> Callable[[Tensor], None]:
         def ready(_: Tensor) -> None:
-            table.ready(at, self._overlap)
+            table.ready(at)
 
         return ready
 
