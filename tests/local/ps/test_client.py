@@ -89,6 +89,20 @@ def test_a_mistake_is_told(name: str) -> None:
         assert client.pull("w").tolist() == [1] * 10
 
 
+def test_a_failure_is_told_once_and_the_rest_goes_on() -> None:
+    with psgroup.group(workers=1) as group:
+        client = group.client(0)
+        client.register("w", [2])
+        failing = client.push("w", torch.tensor([0.0, float("nan")]))
+        with pytest.raises(ParameterServerError, match="NaN or infinite"):
+            client.wait(failing)
+        assert client.wait(failing)
+        assert client.pull("w").tolist() == [0, 0]
+        client.wait(client.push("w", torch.ones(2)))
+        assert client.pull("w").tolist() == [1, 1]
+        client.shutdown()
+
+
 class Broken:
     """An update function of a user."""
 

@@ -352,6 +352,16 @@ def test_accumulation_closures_and_kept_gradients_are_no_changes(overlap: bool, 
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_step_that_failed_leaves_nothing_to_wait_for(overlap: bool) -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group, overlap=overlap)
+        net(torch.full((1, 3), torch.nan)).sum().backward()
+        with pytest.raises(ParameterServerError, match="NaN or infinite"):
+            optimizer.step()
+        group.clients[0].shutdown()
+
+
 def test_misuse_is_told() -> None:
     with psgroup.group(workers=1) as group:
         net, optimizer = wrapped(group)

@@ -13,7 +13,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 import torch
@@ -44,9 +44,6 @@ Out = TypeVar("Out", bound=Tensors)
 
 BARRIER = "trireme.barrier"
 """A table of one element in Sync: a push of it is answered when everybody has pushed."""
-
-TURN_SECONDS = 0.5
-"""How often a push that waits for its predecessor looks whether that has failed."""
 
 
 class Client:
@@ -225,15 +222,26 @@ class Client:
     def wait(self, timestamp: int, seconds: float | None = None) -> bool:
         """Until what the timestamp stands for is done. False when that is not so within `seconds`.
 
-        Raises ParameterServerError when it failed.
+        Raises ParameterServerError when it failed, the first time.
         """
         operation = self._operations.get(timestamp)
         if operation is None:
             return True
-        done = operation.wait(seconds)
-        if done:
-            self._operations.pop(timestamp, None)
-        return done
+        try:
+            return operation.wait(seconds)
+        finally:
+            if operation.over:
+                self._operations.pop(timestamp, None)
+
+    def wait_all(self, timestamps: Iterable[int]) -> None:
+        """Until all are done. When one has failed, nobody waits for the others any more, nor does `shutdown`.
+
+        Raises ParameterServerError.
+        """
+        operations = [self._operations.pop(timestamp, None) for timestamp in timestamps]
+        for operation in operations:
+            if operation is not None:
+                operation.wait()
 
     def set_consistency(self, consistency: str) -> None:
         """Changes the job's rule while it runs: "Sync", "Bounded:4" or "Async". One worker says it, for all."""
@@ -381,19 +389,19 @@ class Client:
         return operation
 
     def _take_turn(self, registered: Registered, request: Request) -> None:
-        """Waits until the range's last push is answered: a number belongs to one push."""
+        """Waits until the range's last push has ended: a number belongs to one push."""
         index = request.index
 
         def answered(number: int) -> None:
+            registered.numbers[index] = request.number
+
+        def ended() -> None:
             with self._lock:
-                registered.numbers[index] = request.number
                 registered.pushing.pop(index, None)
                 self._lock.notify_all()
 
         with self._lock:
-            before = registered.pushing.get(index)
-            while before is not None and registered.pushing.get(index) is before and not before.operation.broken:
-                self._lock.wait(TURN_SECONDS)
+            self._lock.wait_for(lambda: index not in registered.pushing)
             registered.pushing[index] = request
             registered.numbers[index] += 1
-        request.answered, request.renumbered = answered, registered.numbered(index)
+        request.answered, request.ended, request.renumbered = answered, ended, registered.numbered(index)

@@ -41,8 +41,9 @@ class Operation:
         self._done.set()
 
     @property
-    def broken(self) -> bool:
-        return self._error is not None
+    def over(self) -> bool:
+        """It is done, or has failed."""
+        return self._done.is_set()
 
     def wait(self, seconds: float | None = None) -> bool:
         """False when it is not done in time. Raises what went wrong."""
@@ -72,10 +73,12 @@ class Request:
     into: Sequence[memoryview] = ()
     answered: Callable[[int], None] | None = None
     """Called with the number that the server answers."""
+    ended: Callable[[], None] | None = None
+    """Called when it is sent no more: it was answered, or has failed."""
     renumbered: Callable[[int], None] | None = None
     """Called when a push gets another number."""
     last: Callable[[], tuple[int, bool]] | None = None
-    """Of a pull: the worker's last push of the range, and whether it was acknowledged."""
+    """Of a pull: the worker's last push of the range, and whether it has ended."""
     received: Callable[[bytes], None] | None = None
     """Takes an answer's body that is not received in place. Raises BadFrame."""
     whole: Callable[[], list[memoryview]] | None = None
@@ -94,17 +97,19 @@ class Request:
 
     def finished(self) -> None:
         """It was answered."""
-        self._release()
+        self._end()
         self.operation.finished()
 
     def failed(self, error: ParameterServerError) -> None:
-        self._release()
+        self._end()
         self.operation.failed(error)
 
-    def _release(self) -> None:
+    def _end(self) -> None:
         """Some of what it calls refers to it: the tensors would wait for the garbage collector, which counts objects
         and not bytes."""
-        self.answered = self.renumbered = self.last = self.received = self.whole = None
+        if self.ended is not None:
+            self.ended()
+        self.answered = self.ended = self.renumbered = self.last = self.received = self.whole = None
 
     @property
     def pushes(self) -> bool:

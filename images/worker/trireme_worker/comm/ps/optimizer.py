@@ -137,8 +137,7 @@ class _Group:
             )
         if others := [*self._pushed, *without]:
             self._timestamps.append(client.pull_ranges(self.key, self.parameters, others))
-        for timestamp in self._timestamps:
-            client.wait(timestamp)
+        client.wait_all(self._timestamps)
         self.begin()
 
     @property

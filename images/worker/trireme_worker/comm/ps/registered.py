@@ -25,7 +25,7 @@ class Registered:
     numbers: list[int] = field(default_factory=list)
     """Of each range, the last push."""
     pushing: dict[int, Request] = field(default_factory=dict)
-    """Of each range, the push that is not answered yet: at most one."""
+    """Of each range, the push that has not ended yet: at most one."""
 
     def staging(self, tensors: Sequence[Tensor], back: bool = False) -> Staging:
         """For tensors on their way to the servers or, `back`, from them: shaped as registered, or one that is flat."""
@@ -34,7 +34,7 @@ class Registered:
         return self.incoming if back else self.outgoing
 
     def last(self, index: int) -> Callable[[], tuple[int, bool]]:
-        """What a pull must know whenever it is sent: the number of a range's last push, and whether it is answered."""
+        """What a pull must know whenever it is sent: the number of a range's last push, and whether it has ended."""
 
         def known() -> tuple[int, bool]:
             number = self.numbers[index]
