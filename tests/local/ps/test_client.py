@@ -15,6 +15,7 @@ from support import psgroup
 from support.psgroup import together
 from trireme_worker.comm.ps.client import Client
 from trireme_worker.comm.ps.errors import ParameterServerError
+from trireme_worker.comm.ps.operation import Operation
 
 ROWS = torch.tensor([3, 250_000, 3, 299_999])
 GRADIENT = torch.arange(12, dtype=torch.float32).view(4, 3)
@@ -184,6 +185,21 @@ def test_what_was_pushed_is_let_go_without_the_garbage_collector(options: dict[s
         assert [ref() for refs in pushed[:-2] for ref in refs] == [None] * 9  # threads may still refer to the last ones
 
 
+def test_pushes_that_nobody_waits_for_are_let_go() -> None:
+    with psgroup.group(workers=1) as group, uncollected():
+        client = group.client(0)
+        client.register("d", [1000])
+        before = operations()
+        pushed = []
+        for _ in range(5):
+            gradient = torch.ones(1000)
+            client.push("d", gradient)
+            pushed.append(weakref.ref(gradient))
+        assert client.pull("d").tolist() == [5.0] * 1000
+        assert [ref() for ref in pushed[:-2]] == [None] * 3
+        assert operations() - before <= 2
+
+
 def test_a_client_ends_after_the_threads_that_hold_tensors() -> None:
     """One that lets go of a tensor while the interpreter ends aborts the process."""
     with psgroup.group(workers=1, servers=1) as group:
@@ -203,6 +219,10 @@ def test_a_client_ends_after_the_threads_that_hold_tensors() -> None:
         assert closing.is_alive()
         go_on.set()
         closing.join()
+
+
+def operations() -> int:
+    return sum(type(each) is Operation for each in gc.get_objects())
 
 
 @contextmanager

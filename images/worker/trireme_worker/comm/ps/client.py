@@ -321,6 +321,7 @@ class Client:
     def _stamp(self, operation: Operation) -> int:
         timestamp = next(self._timestamps)
         self._operations[timestamp] = operation
+        operation.forget(lambda: self._operations.pop(timestamp, None))
         return timestamp
 
     def _run(
@@ -347,7 +348,7 @@ class Client:
                 back.land(table.ranges[index])
                 registered.sieve.remember(index, back)
 
-        operation = Operation(len(indices), [*outgoing, *incoming], land if incoming else None)
+        operation = Operation(len(indices), land if incoming else None)
         for index in indices:
             request = Request(table, index, kind, operation, rate=rate)
             if request.pushes:
@@ -378,7 +379,6 @@ class Client:
                 request.last = registered.last(part.index)
             request.meta = bytes(memory.data(part.rows))
             data = memory.data(part.values)
-            request.keep = (part,)
             request.body = [data] if request.pushes and len(data) else ()
             request.into = () if request.pushes or not len(data) else [data]
             if registered.table.pull_filter:

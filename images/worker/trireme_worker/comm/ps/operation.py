@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-
-from torch import Tensor
+from dataclasses import dataclass
 
 from trireme_worker.comm.ps import rounding
 from trireme_worker.comm.ps.errors import ParameterServerError
@@ -15,15 +13,15 @@ from trireme_worker.comm.ps.table import Table
 
 
 class Operation:
-    """`parts`: requests that it waits for. `keep`: tensors whose memory they use."""
+    """`parts`: requests that it waits for. `landed`: brings home what they fetched, for the thread that waits."""
 
-    def __init__(self, parts: int, keep: Sequence[Tensor] = (), landed: Callable[[], None] | None = None) -> None:
+    def __init__(self, parts: int, landed: Callable[[], None] | None = None) -> None:
         self._lock = threading.Lock()
         self._left = parts
         self._error: ParameterServerError | None = None
         self._done = threading.Event()
-        self._keep = keep
         self._landed = landed
+        self._forget: Callable[[], object] | None = None
         if not parts:
             self._done.set()
 
@@ -34,6 +32,16 @@ class Operation:
             done = self._left <= 0
         if done:
             self._done.set()
+            self._settle()
+
+    def forget(self, call: Callable[[], object]) -> None:
+        """Calls it when it is over and nobody need wait for it: there is neither an error nor anything to land."""
+        self._forget = call
+        self._settle()
+
+    def _settle(self) -> None:
+        if self.over and self._error is None and self._landed is None and self._forget is not None:
+            self._forget()
 
     def failed(self, error: ParameterServerError) -> None:
         with self._lock:
@@ -70,6 +78,7 @@ class Request:
     flags: int = 0
     meta: bytes = b""
     body: Sequence[memoryview] = ()
+    """They keep the tensors in which they lie."""
     into: Sequence[memoryview] = ()
     answered: Callable[[int], None] | None = None
     """Called with the number that the server answers."""
@@ -83,8 +92,6 @@ class Request:
     """Takes an answer's body that is not received in place. Raises BadFrame."""
     whole: Callable[[], list[memoryview]] | None = None
     """Makes the body of a filtered push with all its keys."""
-    keep: Sequence[object] = field(default=())
-    """What `body` and `into` lie in."""
     tries: int = 0
     since: float | None = None
     """When it first failed, monotonic seconds; None: it did not since it last got an answer."""
