@@ -57,6 +57,22 @@ def test_a_server_does_what_torch_does(name: str) -> None:
     torch.testing.assert_close(values, parameter.detach(), rtol=1e-6, atol=1e-6)
 
 
+class Named(torch.optim.SGD):
+    """A user's, with SGD's step."""
+
+
+class Signed(torch.optim.SGD):
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for parameter in self.param_groups[0]["params"]:
+            parameter.sub_(parameter.grad.sign())
+
+
+def test_a_class_with_the_step_of_one_that_servers_have_is_that_one() -> None:
+    made = [kind([torch.nn.Parameter(random(2))], momentum=0.5) for kind in (Named, torch.optim.SGD)]
+    assert of_optimizer(made[0], made[0].param_groups[0]) == of_optimizer(made[1], made[1].param_groups[0])
+
+
 @pytest.mark.parametrize(
     ("optimizer", "complaint"),
     [
@@ -64,8 +80,12 @@ def test_a_server_does_what_torch_does(name: str) -> None:
         (lambda p: torch.optim.AdamW(p, amsgrad=True), "servers have no AdamW with amsgrad"),
         (lambda p: torch.optim.SGD(p, maximize=True), "servers have no SGD with maximize"),
         (lambda p: torch.optim.RMSprop(p), "servers have no RMSprop"),
+        (lambda p: torch.optim.SparseAdam(p), "servers have no SparseAdam"),
+        (lambda p: torch.optim.LBFGS(p), "servers have no LBFGS"),
+        (lambda p: torch.optim.Rprop(p), "servers have no Rprop"),
+        (lambda p: Signed(p), r"Signed has a step\(\) of its own, and servers would take SGD's"),
     ],
-    ids=["adam", "amsgrad", "maximize", "rmsprop"],
+    ids=["adam", "amsgrad", "maximize", "rmsprop", "sparse adam", "lbfgs", "rprop", "own step"],
 )
 def test_an_optimizer_that_servers_lack_is_refused(optimizer: Any, complaint: str) -> None:
     made = optimizer([torch.nn.Parameter(random(2))])

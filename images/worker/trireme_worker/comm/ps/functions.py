@@ -278,6 +278,9 @@ FUNCTIONS: dict[str, Callable[..., UpdateFunction]] = {
     "assign": Assign,
 }
 
+SERVED = (torch.optim.SGD, torch.optim.AdamW, torch.optim.Adam, torch.optim.Adagrad)
+"""What `of_optimizer` knows; AdamW is an Adam too."""
+
 
 def create(config: Mapping[str, Any]) -> UpdateFunction:
     """The function of a configuration. Raises BadFunction for an unknown name and for options that it does not take."""
@@ -315,29 +318,29 @@ def of_optimizer(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> 
     Raises BadFunction for an optimizer or an option of it that servers do not have.
     """
     kind = type(optimizer).__name__
+    served = next((each for each in SERVED if isinstance(optimizer, each)), None)
+    if served is None or (served is torch.optim.Adam and group["weight_decay"]):
+        raise BadFunction(
+            f"servers have no {kind} (Adam only without weight decay): use SGD, AdamW, Adagrad or your own function"
+        )
+    if inspect.unwrap(type(optimizer).step) is not inspect.unwrap(served.step):
+        raise BadFunction(
+            f"{kind} has a step() of its own, and servers would take {served.__name__}'s: "
+            "say what they are to do, function={...}"
+        )
     refused = [option for option in ("amsgrad", "maximize", "differentiable") if group.get(option)]
     if refused:
         raise BadFunction(f"servers have no {kind} with {', '.join(refused)}")
     lr = float(group["lr"])
-    if isinstance(optimizer, torch.optim.SGD):
+    if served is torch.optim.SGD:
         keys = ("momentum", "dampening", "weight_decay", "nesterov")
         return {"name": "sgd", "lr": lr, **{key: group[key] for key in keys}}
-    decoupled = isinstance(optimizer, torch.optim.AdamW) or group["weight_decay"] == 0
-    if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)) and decoupled:
+    if served in (torch.optim.AdamW, torch.optim.Adam):
         beta1, beta2 = group["betas"]
         rest = {"eps": group["eps"], "weight_decay": group["weight_decay"]}
         return {"name": "adamw", "lr": lr, "beta1": float(beta1), "beta2": float(beta2), **rest}
-    if isinstance(optimizer, torch.optim.Adagrad):
-        keys = ("lr_decay", "weight_decay", "eps")
-        return {
-            "name": "adagrad",
-            "lr": lr,
-            "initial": group["initial_accumulator_value"],
-            **{k: group[k] for k in keys},
-        }
-    raise BadFunction(
-        f"servers have no {kind} (Adam only without weight decay): use SGD, AdamW, Adagrad or your own function"
-    )
+    rest = {key: group[key] for key in ("lr_decay", "weight_decay", "eps")}
+    return {"name": "adagrad", "lr": lr, "initial": group["initial_accumulator_value"], **rest}
 
 
 def _at_least_zero(**numbers: float) -> None:
