@@ -352,6 +352,38 @@ def test_accumulation_closures_and_kept_gradients_are_no_changes(overlap: bool, 
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        pytest.param(torch.optim.SGD, {"momentum": 0.9}, id="sgd"),
+        pytest.param(torch.optim.AdamW, {}, id="adamw"),
+        pytest.param(torch.optim.Adagrad, {}, id="adagrad"),
+    ],
+)
+def test_state_that_servers_would_not_have_is_refused(
+    kind: type[torch.optim.Optimizer], options: dict[str, Any]
+) -> None:
+    net = nn.Linear(3, 2)
+    optimizer = make(kind, net, lr=0.5, **options)
+    with psgroup.group(workers=1) as group:
+        outer = ps.DistributedOptimizer(optimizer, client=group.client(0))
+        net(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        with pytest.raises(ParameterServerError, match="the optimizer has state of steps that were taken without"):
+            outer.load_state_dict(optimizer.state_dict())
+        with pytest.raises(ParameterServerError, match="the optimizer has state of steps that were taken without"):
+            ps.DistributedOptimizer(optimizer, client=group.clients[0])
+
+
+def test_sgd_without_momentum_has_no_state_to_lose() -> None:
+    net = nn.Linear(3, 2)
+    optimizer = make(torch.optim.SGD, net, lr=0.5)
+    net(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    with psgroup.group(workers=1) as group:
+        ps.DistributedOptimizer(optimizer, client=group.client(0)).load_state_dict(optimizer.state_dict())
+
+
 @pytest.mark.parametrize("overlap", [True, False])
 def test_a_step_that_failed_leaves_nothing_to_wait_for(overlap: bool) -> None:
     with psgroup.group(workers=1) as group:

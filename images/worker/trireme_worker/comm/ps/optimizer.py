@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -182,6 +182,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
         client: Client | None = None,
     ) -> None:
         check_names(optimizer, named_parameters)
+        _check_fresh(optimizer.state)
         super().__init__(optimizer.param_groups, optimizer.defaults)
         self._client = client or session.client()
         self._overlap = overlap
@@ -245,6 +246,8 @@ class DistributedOptimizer(torch.optim.Optimizer):
         super().zero_grad(set_to_none)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The groups' options. Raises ParameterServerError when there is more in it."""
+        _check_fresh(state_dict["state"])
         super().load_state_dict(state_dict)
         self._wrapped.param_groups = self.param_groups  # a schedule may have been given either
 
@@ -273,6 +276,16 @@ class DistributedOptimizer(torch.optim.Optimizer):
             table.ready(at)
 
         return ready
+
+
+def _check_fresh(states: Mapping[Any, Any]) -> None:
+    """Raises ParameterServerError for what `step` has left. Adagrad makes its state beforehand, at step 0."""
+    for state in states.values():
+        if state.get("step", any(value is not None for value in state.values())):
+            raise ParameterServerError(
+                "the optimizer has state of steps that were taken without servers, which begin with none: load the "
+                "parameters alone (optimizer.state.clear(), or a state_dict without it)"
+            )
 
 
 def check_names(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, Tensor]] | None) -> None:
