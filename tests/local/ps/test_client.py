@@ -70,6 +70,15 @@ def mistakes() -> dict[str, tuple[Callable[[Client], object], str]]:
         "function": (lambda c: c.register("x", [1], function={"name": "sdg"}), "no update function 'sdg'"),
         "filter": (lambda c: c.register("x", [1], filters=["fp8"]), "no filter 'fp8'"),
         "rows": (lambda c: c.pull_rows("w", torch.tensor([10])), "has rows 0 to 9, got 10 to 10"),
+        "complex": (lambda c: c.register("x", torch.ones(1, dtype=torch.complex64)), "have no complex tensors"),
+        "complex push": (
+            lambda c: c.push("w", torch.ones(10, dtype=torch.complex64)),
+            "use torch.view_as_real of them",
+        ),
+        "complex rows": (
+            lambda c: c.push_rows("w", torch.tensor([1]), torch.ones(1, 1, dtype=torch.complex64)),
+            "have no complex tensors",
+        ),
         "checkpoint": (lambda c: c.checkpoint(), "there is no checkpoint directory"),
         "nan": (
             lambda c: c.wait(c.push("w", torch.tensor([0.0] * 4 + [float("nan")] + [0.0] * 5))),

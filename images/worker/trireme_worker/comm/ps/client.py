@@ -92,6 +92,7 @@ class Client:
         Every worker calls it, with the same arguments. Raises ParameterServerError when another worker's differ.
         """
         tensors = memory.tensors(like)
+        memory.check_real(tensors)
         layout = Layout([tensor.numel() for tensor in tensors])
         table = Table(key, layout.length, row, dict(function or {"name": "add"}), reduction, nan,
                       tuple(filters), consistency, pull_filter)  # fmt: skip
@@ -200,6 +201,7 @@ class Client:
         It counts as a push of the whole table, whose other rows stay as they are. Returns a timestamp.
         """
         registered = self._get(key)
+        memory.check_real([values])
         parts = rowparts.split(registered.table, rowparts.checked(registered.table, rows, values.shape), values)
         return self._stamp(self._run_rows(registered, Kind.PUSH, parts, rate))
 
@@ -287,8 +289,9 @@ class Client:
             raise ParameterServerError(f"table {key!r:.100} is not registered (registered: {known:.500})") from None
 
     def _fit(self, registered: Registered, tensors: Tensors) -> list[Tensor]:
-        """Raises ParameterServerError for tensors that are not shaped as registered."""
+        """Raises ParameterServerError for tensors that are not shaped as registered, or complex."""
         found = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+        memory.check_real(found)
         sizes, expected = [tensor.numel() for tensor in found], registered.layout.sizes
         if sizes != expected and (len(found) != 1 or sizes != [registered.table.length]):
             raise ParameterServerError(

@@ -16,6 +16,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from trireme_worker.comm.ps.errors import ParameterServerError
 from trireme_worker.comm.ps.partition import Range
 from trireme_worker.comm.ps.table import ITEM_BYTES
 
@@ -30,6 +31,12 @@ def tensors(like: Tensors | Sequence[int]) -> list[Tensor]:
     if items and all(isinstance(item, Tensor) for item in items):
         return items  # type: ignore[return-value]
     return [torch.zeros([int(size) for size in items])]  # type: ignore[arg-type]
+
+
+def check_real(tensors: Sequence[Tensor]) -> None:
+    """Raises ParameterServerError for complex ones, of which float32 would hold one half."""
+    if any(tensor.is_complex() for tensor in tensors):
+        raise ParameterServerError("tables are float32 and have no complex tensors: use torch.view_as_real of them")
 
 
 def data(tensor: Tensor) -> memoryview:
