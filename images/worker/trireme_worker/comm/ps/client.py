@@ -50,7 +50,7 @@ class Client:
     def __init__(self, worker: Worker, directory: Directory) -> None:
         """Waits for the servers. Raises ParameterServerError when there are none."""
         self.rank, self.size = worker.rank, worker.size
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
         self._tables: dict[str, Registered] = {}
         self._operations: dict[int, Operation] = {}
         self._timestamps = itertools.count(1)
@@ -355,7 +355,7 @@ class Client:
         for index in indices:
             request = Request(table, index, kind, operation, rate=rate)
             if request.pushes:
-                self._take_turn(registered, request)
+                registered.take_turn(request)
             part = table.ranges[index]
             request.number = registered.numbers[index]
             if resumes:
@@ -376,7 +376,7 @@ class Client:
         for part in parts:
             request = Request(registered.table, part.index, kind, operation, rate=rate, flags=frame.ROWS)
             if request.pushes:
-                self._take_turn(registered, request)
+                registered.take_turn(request)
             request.number = registered.numbers[part.index]
             if not request.pushes:
                 request.last = registered.last(part.index)
@@ -390,21 +390,3 @@ class Client:
                 registered.sieve.rows(request, part.rows, part.values)
             self._courier.send(request)
         return operation
-
-    def _take_turn(self, registered: Registered, request: Request) -> None:
-        """Waits until the range's last push has ended: a number belongs to one push."""
-        index = request.index
-
-        def answered(number: int) -> None:
-            registered.numbers[index] = request.number
-
-        def ended() -> None:
-            with self._lock:
-                registered.pushing.pop(index, None)
-                self._lock.notify_all()
-
-        with self._lock:
-            self._lock.wait_for(lambda: index not in registered.pushing)
-            registered.pushing[index] = request
-            registered.numbers[index] += 1
-        request.answered, request.ended, request.renumbered = answered, ended, registered.numbered(index)
