@@ -107,11 +107,19 @@ def twigs() -> nn.ModuleList:
 
 DECAYED = [
     pytest.param(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}, id="sgd"),
+    pytest.param(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}, id="sgd-dampening"),
     pytest.param(torch.optim.Adagrad, {"lr": 0.1, "weight_decay": 0.1}, id="adagrad"),
     pytest.param(torch.optim.AdamW, {"lr": 0.1, "weight_decay": 0.1, "betas": (0.0, 0.0)}, id="adamw"),
 ]
 """AdamW's correction for its first steps counts the steps of the range: without betas there is none."""
-USED = [{0: [0, 1], 1: [0]}, {0: [0], 1: [0]}, {0: [0], 1: [0, 1]}, {0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}]
+USED = [
+    {0: [0], 1: [0]},
+    {0: [0, 1], 1: [0]},
+    {0: [0], 1: [0]},
+    {0: [0], 1: [0, 1]},
+    {0: [0], 1: [0]},
+    {0: [0, 1], 1: [0, 1]},
+]
 """Of each step, the twigs that each worker uses."""
 
 

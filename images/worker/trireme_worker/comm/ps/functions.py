@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -115,12 +116,13 @@ class Sgd(Rated):
         _at_least_zero(momentum=momentum, dampening=dampening, weight_decay=weight_decay)
         if nesterov and (momentum == 0 or dampening != 0):
             raise BadFunction("nesterov needs momentum and no dampening")
-        self._momentum = momentum
+        self._momentum, self._dampening = momentum, dampening
         self._options = {"dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
         self._plain = not momentum and not weight_decay
 
     def state(self, values: Tensor) -> State:
-        return {"momentum": torch.zeros_like(values)} if self._momentum else {}
+        """Dampening spares the first gradient. NaN is a buffer that is not there yet, as None is torch's."""
+        return {"momentum": torch.full_like(values, math.nan if self._dampening else 0.0)} if self._momentum else {}
 
     def moved(self, values: Tensor, gradient: Tensor, scale: float, context: Update) -> bool:
         if self._plain:
@@ -132,13 +134,14 @@ class Sgd(Rated):
             values.add_(gradient, alpha=-self.lr(context))
             return
         momentum = state.get("momentum")
-        # torch's first gradient is not dampened; it says "first" by a buffer that is not there yet.
-        first = context.step == 1 and bool(self._options["dampening"])
-        buffers = [None if first else momentum]
-        sgd([values], [gradient], buffers, fused=True, lr=self.lr(context), momentum=self._momentum,
+        if momentum is not None and self._dampening:
+            decayed = gradient.add(values, alpha=self._options["weight_decay"])
+            later = momentum.mul(self._momentum).add_(decayed, alpha=1 - self._dampening)
+            momentum.copy_(torch.where(momentum.isnan(), decayed, later))
+            values.add_(momentum, alpha=-self.lr(context))
+            return
+        sgd([values], [gradient], [momentum], fused=True, lr=self.lr(context), momentum=self._momentum,
             maximize=False, **self._options)  # fmt: skip
-        if first and momentum is not None and buffers[0] is not None:
-            momentum.copy_(buffers[0])
 
     def taken(self, state: State, context: Update) -> float:
         """The step size of the update just made."""
