@@ -100,7 +100,7 @@ def test_the_time_that_a_server_has_a_request_is_not_taken_from_the_patience(
 def test_patience_ends_when_servers_refuse_all_the_while(courier: Courier, server: Server, clock: Clock) -> None:
     request = push()
     courier.send(request)
-    while not request.operation.broken:
+    while not request.operation.over:
         clock.added += 7.0
         server.answer(MOVING)
     with pytest.raises(ParameterServerError, match="no server took it for 300 s"):
