@@ -109,7 +109,7 @@ def test_an_answer_that_cannot_be_sent_ends_the_connection() -> None:
     sent = threading.Event()
     try:
         outbox.put(Outgoing(Header(Kind.DONE, number=-1), sent=sent.set))
-        with pytest.raises(Lost):
+        with pytest.raises(Lost, match="the peer closed the connection"):
             near.receive()
         assert sent.wait(30)
         outbox.join()
