@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from trireme_worker.comm.ps import archive
 from trireme_worker.comm.ps.checkpoint import Checkpoints
 from trireme_worker.comm.ps.consistency import Clock
 from trireme_worker.comm.ps.errors import ParameterServerError
@@ -50,6 +51,31 @@ def test_nothing_is_found_where_there_is_nothing(tmp_path: Path) -> None:
     assert found(tmp_path) is None
     Checkpoints(tmp_path, 0).save([slot(3)])
     assert Checkpoints(tmp_path, 0).find(Table("w", 9), 0) is None
+
+
+def test_a_table_of_many_ranges_is_found_with_one_look_at_each_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look is at all ranges: one for each range would make a restore quadratic."""
+    table = Table("many", 2_000_000)
+    slots = [Slot(table, index) for index in range(len(table.ranges))]
+    for each in slots:
+        each.install(torch.full((len(each.range),), float(each.index)), {}, Clock(), 1, 0)
+    for server in range(2):
+        Checkpoints(tmp_path, server).save(slots[server::2])
+    looks: list[str] = []
+    read_index, check = archive.read_index, Table.check
+    monkeypatch.setattr(archive, "read_index", lambda file: looks.append(Path(file.name).name) or read_index(file))
+    monkeypatch.setattr(Table, "check", lambda each: looks.append(each.name) or check(each))
+    checkpoints = Checkpoints(tmp_path, 0)
+    got = [checkpoints.find(table, index) for index in range(len(table.ranges))]
+    assert [each and (each[0].index, each[1][0].unique().tolist()) for each in got] == [(at, [at]) for at in range(4)]
+    assert sorted(looks) == ["many", "server-0", "server-1"]
+    slots[0].version = 2
+    Checkpoints(tmp_path, 0).save(slots[::2])
+    again = checkpoints.find(table, 0)
+    assert again is not None
+    assert (again[0].version, sorted(looks)) == (2, ["many", "server-0", "server-0", "server-1"])
 
 
 def test_a_file_cut_or_changed_anywhere_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,7 +1,4 @@
-"""A server's checkpoint: one file, written beside the last one and put in its place when it is whole.
-
-    tensors · index (JSON) · length of the index, 8 bytes · its CRC-32, 4 · magic and version, 8
-    the index: the job; for each range its copy (copies.Copy), where its tensors begin and their CRC-32
+"""A server's checkpoint: one file (archive), written beside the last one and put in its place when it is whole.
 
 Written, fsynced, renamed, the directory fsynced: a file is there whole or not at all, and what is torn anyway is found
 by its checksums and passed over. A range is looked for in the files of all servers; the one with most updates counts.
@@ -9,12 +6,10 @@ by its checksums and passed over. A range is looked for in the files of all serv
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import struct
-import zlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +17,8 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from trireme_worker.comm.ps import copies, memory
+from trireme_worker.comm.ps import archive, copies, memory
+from trireme_worker.comm.ps.archive import Index, Writer
 from trireme_worker.comm.ps.copies import Copy
 from trireme_worker.comm.ps.errors import BadFrame, ParameterServerError
 from trireme_worker.comm.ps.slot import Slot
@@ -30,19 +26,13 @@ from trireme_worker.comm.ps.table import Table
 
 log = logging.getLogger(__name__)
 
-_MAGIC = b"3RPS\x00\x00\x00\x01"
-_LENGTH = struct.Struct("!Q")
-_CHECKSUM = struct.Struct("!I")
-INDEX_MAX = 1 << 30
-
-Entry = tuple[Copy, int, int]
-"""A copy, the offset of its tensors in the file, their checksum."""
-
 
 @dataclass(frozen=True)
-class _Index:
-    job: str
-    entries: tuple[Entry, ...]
+class _Known:
+    """The index of a file that looked so; None when it is torn or not ours."""
+
+    look: tuple[int, ...]
+    index: Index | None
 
 
 class Checkpoints:
@@ -55,12 +45,13 @@ class Checkpoints:
         self._folder = directory / "parameter-server"
         self._path = self._folder / f"server-{index}"
         self._job = job
+        self._lock = threading.Lock()
+        self._known: dict[Path, _Known] = {}
 
     def claim(self) -> None:
         """Raises ParameterServerError when what is there is another job's: it would be read, and then overwritten."""
-        for path in self._files():
-            index = _index(path)
-            if index is not None and self._job and index.job not in ("", self._job):
+        for _, _, index in self._opened():
+            if self._job and index.job not in ("", self._job):
                 raise ParameterServerError(
                     f"{self._folder} holds the parameters of job {index.job}: "
                     "give each job a directory of its own (spec.checkpoint.directory), or empty this one"
@@ -71,63 +62,78 @@ class Checkpoints:
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".partial")
         with open(temporary, "wb") as file:
-            entries = []
+            writer = Writer(file)
             for slot in slots:
-                entry = self._append(file, slot)
-                if entry is not None:
-                    entries.append(entry)
-            _finish(file, self._job, entries)
+                _append(writer, slot)
+            writer.finish(self._job)
         os.replace(temporary, self._path)
         _sync_folder(self._folder)
         return self._path
 
     def find(self, table: Table, index: int) -> tuple[Copy, list[Tensor]] | None:
         """The copy with the most updates that is whole."""
-        indices = [(path, _index(path)) for path in self._files()]
-        found = [
-            (copy.version, path, offset, checksum, copy)
-            for path, read in indices
-            if read is not None
-            for copy, offset, checksum in read.entries
-            if copy.table.number == table.number and copy.index == index and not copy.table.difference(table)
-        ]
-        for _, path, offset, checksum, copy in sorted(found, key=lambda each: each[0], reverse=True):
-            tensors = _tensors(path, offset, checksum, copy)
-            if tensors is not None:
-                return copy, tensors
-        return None
+        found: tuple[Copy, bytearray] | None = None
+        for path, file, archived in self._opened():
+            entry = archived.entries.get((table.number, index))
+            if entry is None or entry.copy.table.difference(table):
+                continue
+            if found is not None and found[0].version >= entry.copy.version:
+                continue
+            try:
+                found = entry.copy, archive.read(file, entry)
+            except (OSError, BadFrame) as error:
+                _passed_over(path, error)
+        if found is None:
+            return None
+        copy, data = found
+        return copy, [part.clone() for part in torch.frombuffer(data, dtype=torch.float32).split(copy.elements)]
 
-    def _files(self) -> list[Path]:
-        return [path for path in sorted(self._folder.glob("server-*")) if path.suffix != ".partial"]
+    def _opened(self) -> Iterator[tuple[Path, BinaryIO, Index]]:
+        """Each file that is whole. It stays what its index says while it is open, though another takes its place."""
+        for path in sorted(self._folder.glob("server-*")):
+            if path.suffix == ".partial":
+                continue
+            try:
+                with open(path, "rb") as file:
+                    index = self._index(path, file)
+                    if index is not None:
+                        yield path, file, index
+            except OSError as error:
+                _passed_over(path, error)
 
-    def _append(self, file: BinaryIO, slot: Slot) -> tuple[bytes, int, int] | None:
+    def _index(self, path: Path, file: BinaryIO) -> Index | None:
+        """Read once for as long as the file is the same; None, and a warning, when it is torn or not ours."""
+        status = os.fstat(file.fileno())
+        look = status.st_ino, status.st_size, status.st_mtime_ns
+        with self._lock:
+            known = self._known.get(path)
+            if known is None or known.look != look:
+                try:
+                    known = _Known(look, archive.read_index(file))
+                except BadFrame as error:
+                    _passed_over(path, error)
+                    known = _Known(look, None)
+                self._known[path] = known
+        return known.index
+
+
+def _append(writer: Writer, slot: Slot) -> None:
+    with slot.lock:
+        if slot.values is None:
+            return
+        copy, tensors = copies.of(slot)
+        values = slot.lend()
+        # States change in place: they are copied while nothing moves, the values are lent.
+        tensors = [values, *(state.clone() for state in tensors[1:])]
+    try:
+        writer.add(copy, [memory.data(tensor) for tensor in tensors])
+    finally:
         with slot.lock:
-            if slot.values is None:
-                return None
-            copy, tensors = copies.of(slot)
-            values = slot.lend()
-            # States change in place: they are copied while nothing moves, the values are lent.
-            tensors = [values, *(state.clone() for state in tensors[1:])]
-        try:
-            offset, checksum = file.tell(), 0
-            for tensor in tensors:
-                data = memory.data(tensor)
-                file.write(data)
-                checksum = zlib.crc32(data, checksum)
-        finally:
-            with slot.lock:
-                slot.give_back(values)
-        return copy.encode(), offset, checksum
+            slot.give_back(values)
 
 
-def _finish(file: BinaryIO, job: str, entries: Sequence[tuple[bytes, int, int]]) -> None:
-    """The index goes behind the tensors, whose places it knows; where it is, the end of the file says."""
-    ranges = [[entry.decode(), offset, checksum] for entry, offset, checksum in entries]
-    index = json.dumps({"job": job, "ranges": ranges}).encode()
-    file.write(index)
-    file.write(_LENGTH.pack(len(index)) + _CHECKSUM.pack(zlib.crc32(index)) + _MAGIC)
-    file.flush()
-    os.fsync(file.fileno())
+def _passed_over(path: Path, error: Exception) -> None:
+    log.warning("checkpoint %s is passed over: %s", path, error)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -137,43 +143,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-_TAIL = _LENGTH.size + _CHECKSUM.size + len(_MAGIC)
-
-
-def _index(path: Path) -> _Index | None:
-    """None, and a warning, when the file is torn or not ours."""
-    try:
-        with open(path, "rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(0, end - _TAIL))
-            tail = file.read()
-            if len(tail) != _TAIL or not tail.endswith(_MAGIC):
-                raise BadFrame("it has no end")
-            (length,) = _LENGTH.unpack_from(tail)
-            if length > min(INDEX_MAX, end - _TAIL):
-                raise BadFrame("its index is longer than itself")
-            file.seek(end - _TAIL - length)
-            index = file.read(length)
-        if _CHECKSUM.unpack_from(tail, _LENGTH.size) != (zlib.crc32(index),):
-            raise BadFrame("the checksum of its index is wrong")
-        said = json.loads(index)
-        entries = [(Copy.decode(copy.encode()), offset, checksum) for copy, offset, checksum in said["ranges"]]
-        return _Index(str(said["job"]), tuple(entries))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, BadFrame) as error:
-        log.warning("checkpoint %s is passed over: %s", path, error)
-        return None
-
-
-def _tensors(path: Path, offset: int, checksum: int, copy: Copy) -> list[Tensor] | None:
-    try:
-        with open(path, "rb") as file:
-            file.seek(offset)
-            data = bytearray(copy.size)
-            if file.readinto(data) != copy.size or zlib.crc32(data) != checksum:
-                raise BadFrame(f"the checksum of range {copy.index} of table {copy.table.name!r} is wrong")
-    except (OSError, BadFrame) as error:
-        log.warning("checkpoint %s is passed over: %s", path, error)
-        return None
-    return [part.clone() for part in torch.frombuffer(data, dtype=torch.float32).split(copy.elements)]

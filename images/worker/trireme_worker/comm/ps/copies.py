@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ class Copy:
         """Raises BadFrame."""
         try:
             plain = json.loads(data)
-            table = Table.decode(json.dumps(plain["table"]))
+            table = _table(json.dumps(plain["table"]))
             table.ranges[plain["index"]]
             Clock.of(plain["clock"])
             return cls(
@@ -62,6 +63,12 @@ class Copy:
             )
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise BadFrame(f"not a copy of a range: {error}") from error
+
+
+@lru_cache(maxsize=256)
+def _table(text: str) -> Table:
+    """Checked and cut into its ranges once, and not with each of them: a checkpoint's thousands name few tables."""
+    return Table.decode(text)
 
 
 def of(slot: Slot) -> tuple[Copy, list[Tensor]]:
