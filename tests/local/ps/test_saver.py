@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from support import psgroup
 from support.desk import wait_for
 from support.psgroup import HELD_SECONDS, TOKEN, Group
@@ -143,3 +144,16 @@ def test_the_last_save_comes_after_the_one_under_way(tmp_path: Path, monkeypatch
         assert disk.begins()
         group.kill(0)
         assert "ps-save" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_save_before_any_worker_has_registered_loses_nothing(tmp_path: Path) -> None:
+    """As of a resumed job: its servers are up long before its workers, and may be told to end meanwhile."""
+    for _ in range(2):
+        with psgroup.group(workers=1, checkpoints=tmp_path) as group:
+            group.servers[0].checkpoint()
+            client = group.client(0)
+            client.register("w", [2], reduction="sum")
+            client.wait(client.push("w", torch.ones(2)))
+            group.servers[0].checkpoint()
+            values = client.pull("w").tolist()
+    assert values == [2, 2]

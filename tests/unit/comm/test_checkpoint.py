@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from trireme_worker.comm.ps import archive
 from trireme_worker.comm.ps.checkpoint import Checkpoints
 from trireme_worker.comm.ps.consistency import Clock
@@ -12,6 +15,7 @@ from trireme_worker.comm.ps.errors import ParameterServerError
 from trireme_worker.comm.ps.slot import Slot
 from trireme_worker.comm.ps.table import Table
 
+EMPTY_BYTES = len('{"job": "", "ranges": []}') + 20
 TABLE = Table("w", 8, function={"name": "sgd", "lr": 0.1, "momentum": 0.9})
 
 
@@ -47,6 +51,48 @@ def test_a_new_checkpoint_takes_the_place_of_the_old_one(tmp_path: Path) -> None
     assert found(tmp_path) == whole(4)
 
 
+def test_a_save_without_a_range_keeps_what_there_was_of_it(tmp_path: Path) -> None:
+    """As before any worker has registered the table."""
+    Checkpoints(tmp_path, 0, "team/a").save([slot(3)])
+    for _ in range(2):
+        Checkpoints(tmp_path, 0, "team/a").save([])
+        assert found(tmp_path) == whole(3)
+
+
+@pytest.mark.parametrize(("other", "kept"), [(2, [0]), (3, [1]), (4, [1])], ids=["older", "the same", "newer"])
+def test_a_copy_is_kept_until_another_file_has_one_as_new(other: int, kept: list[int], tmp_path: Path) -> None:
+    files = [Checkpoints(tmp_path, server) for server in range(2)]
+    for checkpoints, version in zip(files, (3, other), strict=True):
+        checkpoints.save([slot(version)])
+    sizes = [len(checkpoints.save([]).read_bytes()) for checkpoints in files]
+    assert [server for server, size in enumerate(sizes) if size > EMPTY_BYTES] == kept
+    assert found(tmp_path) == whole(max(3, other))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans())))
+def test_whoever_saves_whatever_the_latest_copy_is_found(saves: list[tuple[int, bool]]) -> None:
+    """`saves`: by which server, and whether it has the range, with one more update than anybody before."""
+    latest = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for server, has in saves:
+            latest += has
+            Checkpoints(Path(folder), server).save([slot(latest)] if has else [])
+        assert found(Path(folder)) == (whole(latest) if latest else None)
+
+
+def test_of_a_torn_file_a_save_keeps_what_is_whole(tmp_path: Path) -> None:
+    other = Slot(Table("other", 1), 0)
+    other.install(torch.ones(1), {}, Clock(), 1, 0)
+    path = Checkpoints(tmp_path, 0).save([other, slot(3)])
+    data = path.read_bytes()
+    path.write_bytes(b"torn" + data[4:])
+    Checkpoints(tmp_path, 0).save([])
+    assert (found(tmp_path), Checkpoints(tmp_path, 0).find(other.table, 0)) == (whole(3), None)
+    path.write_bytes(b"torn")
+    Checkpoints(tmp_path, 0).save([])
+    assert len(path.read_bytes()) == EMPTY_BYTES
+
+
 def test_nothing_is_found_where_there_is_nothing(tmp_path: Path) -> None:
     assert found(tmp_path) is None
     Checkpoints(tmp_path, 0).save([slot(3)])
@@ -72,7 +118,7 @@ def test_a_table_of_many_ranges_is_found_with_one_look_at_each_index(
     assert [each and (each[0].index, each[1][0].unique().tolist()) for each in got] == [(at, [at]) for at in range(4)]
     assert sorted(looks) == ["many", "server-0", "server-1"]
     slots[0].version = 2
-    Checkpoints(tmp_path, 0).save(slots[::2])
+    checkpoints.save(slots[::2])
     again = checkpoints.find(table, 0)
     assert again is not None
     assert (again[0].version, sorted(looks)) == (2, ["many", "server-0", "server-0", "server-1"])

@@ -1,7 +1,8 @@
 """A server's checkpoint: one file (archive), written beside the last one and put in its place when it is whole.
 
 Written, fsynced, renamed, the directory fsynced: a file is there whole or not at all, and what is torn anyway is found
-by its checksums and passed over. A range is looked for in the files of all servers; the one with most updates counts.
+by its checksums and passed over. A range is looked for in the files of all servers; the one with most updates counts,
+and none is dropped before there is a later one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from trireme_worker.comm.ps import archive, copies, memory
 from trireme_worker.comm.ps.archive import Index, Writer
 from trireme_worker.comm.ps.copies import Copy
 from trireme_worker.comm.ps.errors import BadFrame, ParameterServerError
+from trireme_worker.comm.ps.shard import Key
 from trireme_worker.comm.ps.slot import Slot
 from trireme_worker.comm.ps.table import Table
 
@@ -58,13 +60,17 @@ class Checkpoints:
                 )
 
     def save(self, slots: Sequence[Slot]) -> Path:
-        """Writes these ranges, each as it is at one moment. Raises OSError; then the last checkpoint stays."""
+        """Writes these ranges, each as it is at one moment, and keeps what the last file has of others.
+
+        Raises OSError; then the last checkpoint stays.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".partial")
         with open(temporary, "wb") as file:
             writer = Writer(file)
             for slot in slots:
                 _append(writer, slot)
+            self._carry(writer)
             writer.finish(self._job)
         os.replace(temporary, self._path)
         _sync_folder(self._folder)
@@ -87,6 +93,35 @@ class Checkpoints:
             return None
         copy, data = found
         return copy, [part.clone() for part in torch.frombuffer(data, dtype=torch.float32).split(copy.elements)]
+
+    def _carry(self, writer: Writer) -> None:
+        """From the last file what is written nowhere else: of tables that no worker has registered yet, of ranges that
+        have moved to a server that has not saved them. Raises OSError."""
+        if not self._path.exists():
+            return
+        with open(self._path, "rb") as file:
+            index = self._index(self._path, file)
+            left = {} if index is None else {key: index.entries[key] for key in index.entries.keys() - writer.entries}
+            if not left:
+                return
+            elsewhere = self._elsewhere()
+            for key, entry in left.items():
+                # Of two servers with the same updates one drops them: an order of the files, or both would.
+                if elsewhere.get(key, (-1, "")) > (entry.copy.version, self._path.name):
+                    continue
+                try:
+                    writer.add(entry.copy, [archive.read(file, entry)])
+                except BadFrame as error:
+                    _passed_over(self._path, error)
+
+    def _elsewhere(self) -> dict[Key, tuple[int, str]]:
+        """Of each range in other servers' files: updates and name of the file that counts."""
+        best: dict[Key, tuple[int, str]] = {}
+        for path, _, index in self._opened():
+            if path != self._path:
+                for key, entry in index.entries.items():
+                    best[key] = max(best.get(key, (-1, "")), (entry.copy.version, path.name))
+        return best
 
     def _opened(self) -> Iterator[tuple[Path, BinaryIO, Index]]:
         """Each file that is whole. It stays what its index says while it is open, though another takes its place."""
