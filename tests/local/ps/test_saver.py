@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from trireme_worker.comm.ps import saver, server
 from trireme_worker.comm.ps.checkpoint import Checkpoints
 from trireme_worker.comm.ps.greeting import Caller
 from trireme_worker.comm.ps.server import Settings
-from trireme_worker.comm.ps.slot import Slot
+from trireme_worker.comm.ps.slot import Slot, Status
+from trireme_worker.comm.ps.view import Placement
 from trireme_worker.views import Views
 
 WAIT_SECONDS = 20
@@ -157,3 +159,20 @@ def test_a_save_before_any_worker_has_registered_loses_nothing(tmp_path: Path) -
             group.servers[0].checkpoint()
             values = client.pull("w").tolist()
     assert values == [2, 2]
+
+
+def test_ranges_are_saved_while_a_view_moves_them(tmp_path: Path) -> None:
+    """As when a group is told to end: the first server that has ended makes a new view for the others."""
+    with psgroup.group(workers=1, checkpoints=tmp_path) as group:
+        client = group.client(0)
+        client.register("w", [2], reduction="sum")
+        client.wait(client.push("w", torch.ones(2)))
+        server = group.servers[0]
+        silent = replace(server.serving, index=1, incarnation="silent", port=1, socket="@nobody")
+        server.keeper.offer(Placement(View(99, 2, (server.serving, silent)), 0))
+        wait_for(lambda: [slot.status for slot in server.shard.slots.values()] == [Status.FROZEN])
+        server.checkpoint()
+    with psgroup.group(workers=1, checkpoints=tmp_path) as group:
+        client = group.client(0)
+        client.register("w", [2], reduction="sum")
+        assert (client.pull("w").tolist(), client.pushes("w")) == ([1, 1], 1)

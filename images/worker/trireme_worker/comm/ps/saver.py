@@ -36,10 +36,13 @@ class Saver:
         self._thread.start()
 
     def save(self) -> Path:
-        """Saves every range that this server is the primary of, after the save that is under way. Raises Refused."""
+        """Saves every range that is no other server's backup, after the save that is under way. Raises Refused.
+
+        Of what a view is moving the latest copy may still be here.
+        """
         with self._saving:
             self._asked.clear()  # before anything is read: who asks from now on asks for the next one
-            slots = [slot for slot in list(self._shard.slots.values()) if slot.status is Status.PRIMARY]
+            slots = [slot for slot in list(self._shard.slots.values()) if slot.status is not Status.BACKUP]
             try:
                 return self._checkpoints.save(slots)
             except OSError as error:

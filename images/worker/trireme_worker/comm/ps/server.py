@@ -239,7 +239,7 @@ class Server:
     # Checkpoints
 
     def checkpoint(self) -> str:
-        """Saves every range that this server is the primary of; returns the path. Raises Refused."""
+        """Saves what it has; returns the path. Raises Refused."""
         if self._saver is None:
             raise Refused(Reason.FAILED, "there is no checkpoint directory: set spec.checkpoint.directory")
         return str(self._saver.save())
