@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from trireme_worker.comm.ps import consistency, filters, functions, partition, rounding
+import torch
+
+from trireme_worker.comm.ps import consistency, filters, functions, partition, rounding, state
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.partition import Range
 
@@ -56,6 +58,11 @@ class Table:
     def fixed(self) -> Consistency | None:
         return Consistency.parse(self.consistency) if self.consistency else None
 
+    @cached_property
+    def states(self) -> tuple[str, ...]:
+        """Names of the tensors that the update function keeps beside the values. Raises BadFunction."""
+        return tuple(state.begun(functions.create(self.function), torch.zeros(self.row)))
+
     def check(self) -> None:
         """Raises BadTable."""
         if not 0 < len(self.name) <= NAME_MAX:
@@ -69,7 +76,7 @@ class Table:
             raise BadTable(f"table {self.name!r}: pull_filter is one of {', '.join(rounding.FILTERS)}, "
                            f"got {self.pull_filter!r:.100}")  # fmt: skip
         try:
-            functions.create(self.function)
+            _ = self.states
             filters.chain(self.filters)
             consistency.Consistency.parse(self.consistency or "Sync")
         except ValueError as error:
