@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 from trireme_worker.comm.ps.copies import Copy
@@ -39,6 +40,11 @@ class Entry:
 class Index:
     job: str
     entries: dict[Key, Entry]
+
+    @cached_property
+    def tables(self) -> dict[int, Copy]:
+        """A copy of each table, by the table's number: they differ in what a table may change."""
+        return {number: entry.copy for (number, _), entry in self.entries.items()}
 
 
 class Writer:

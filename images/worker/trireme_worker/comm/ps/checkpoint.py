@@ -21,7 +21,7 @@ from torch import Tensor
 from trireme_worker.comm.ps import archive, copies, memory
 from trireme_worker.comm.ps.archive import Index, Writer
 from trireme_worker.comm.ps.copies import Copy
-from trireme_worker.comm.ps.errors import BadFrame, ParameterServerError
+from trireme_worker.comm.ps.errors import BadFrame, ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.shard import Key
 from trireme_worker.comm.ps.slot import Slot
 from trireme_worker.comm.ps.table import Table
@@ -59,6 +59,18 @@ class Checkpoints:
                     "give each job a directory of its own (spec.checkpoint.directory), or empty this one"
                 )
 
+    def admit(self, table: Table) -> None:
+        """Raises Refused when a file has a table of this name that this one cannot go on from."""
+        for path, _, index in self._opened():
+            known = index.tables.get(table.number)
+            if known is not None and (difference := _unlike(known, table)):
+                raise Refused(
+                    Reason.MISMATCH,
+                    f"table {table.name!r} is not the one of the checkpoint {path} ({difference}): go on with the "
+                    "model and the optimizer that it was made with; or begin anew, with another directory "
+                    "(spec.checkpoint.directory) or with this one emptied",
+                )
+
     def save(self, slots: Sequence[Slot]) -> Path:
         """Writes these ranges, each as it is at one moment, and keeps what the last file has of others.
 
@@ -81,7 +93,7 @@ class Checkpoints:
         found: tuple[Copy, bytearray] | None = None
         for path, file, archived in self._opened():
             entry = archived.entries.get((table.number, index))
-            if entry is None or entry.copy.table.difference(table):
+            if entry is None or _unlike(entry.copy, table):
                 continue
             if found is not None and found[0].version >= entry.copy.version:
                 continue
@@ -150,6 +162,14 @@ class Checkpoints:
                     known = _Known(look, None)
                 self._known[path] = known
         return known.index
+
+
+def _unlike(copy: Copy, table: Table) -> str:
+    """What keeps a table from going on from a copy; empty when it can, be its options as they may."""
+    there = (copy.table.name, copy.table.length, copy.table.row, sorted(copy.states))
+    here = (table.name, table.length, table.row, sorted(table.states))
+    what = zip(("name", "length", "row", "states"), there, here, strict=True)
+    return ", ".join(f"{name} {old!r} there, {new!r} here" for name, old, new in what if old != new)
 
 
 def _append(writer: Writer, slot: Slot) -> None:

@@ -131,6 +131,8 @@ class Server:
 
     def register(self, table: Table) -> None:
         """Raises Refused."""
+        if self._checkpoints is not None and table.number not in self.shard.tables:
+            self._checkpoints.admit(table)
         if self.shard.register(table):
             log.info("table %s: %d elements in %d ranges", table.name, table.length, len(table.ranges))
             for index in range(len(table.ranges)):
