@@ -45,6 +45,10 @@ Out = TypeVar("Out", bound=Tensors)
 BARRIER = "trireme.barrier"
 """A table of one element in Sync: a push of it is answered when everybody has pushed."""
 
+ASK_SECONDS = 30.0
+SAVE_SECONDS = 3600.0
+"""For a disk. A server that is lost meanwhile is told by its connection."""
+
 TURN_SECONDS = 0.5
 """How often a push that waits for its predecessor looks whether that has failed."""
 
@@ -248,7 +252,7 @@ class Client:
 
     def checkpoint(self) -> list[str]:
         """Every server saves what it has, now. Returns the files. Raises ParameterServerError."""
-        return [reply.meta.decode() for reply in self._ask_all(Header(Kind.CHECKPOINT))]
+        return [reply.meta.decode() for reply in self._ask_all(Header(Kind.CHECKPOINT), seconds=SAVE_SECONDS)]
 
     def shutdown(self, goodbye: bool = True) -> None:
         """Waits for what is under way. `goodbye`: then nobody waits for this worker any more."""
@@ -306,9 +310,9 @@ class Client:
             self._courier.send(Request(table, index, Kind.CLOCK, operation, answered=registered.numbered(index)))
         operation.wait()
 
-    def _ask_all(self, header: Header, meta: bytes = b"") -> list[Reply]:
+    def _ask_all(self, header: Header, meta: bytes = b"", seconds: float = ASK_SECONDS) -> list[Reply]:
         servers = self._watch.placement.view.servers
-        return [self._connections.make(serving).ask(header, meta) for serving in servers]
+        return [self._connections.make(serving).ask(header, meta, seconds=seconds) for serving in servers]
 
     def _stamp(self, operation: Operation) -> int:
         timestamp = next(self._timestamps)

@@ -26,7 +26,7 @@ from trireme_worker.comm.ps.greeting import Caller, Host
 from trireme_worker.comm.ps.inventory import Inventory
 from trireme_worker.comm.ps.keeper import Keeper
 from trireme_worker.comm.ps.presence import Presence
-from trireme_worker.comm.ps.saver import Saver
+from trireme_worker.comm.ps.saver import Saved, Saver
 from trireme_worker.comm.ps.shard import Key, Shard
 from trireme_worker.comm.ps.slot import Asked, Change, Effects, Push, Slot, Status
 from trireme_worker.comm.ps.table import Table
@@ -242,9 +242,16 @@ class Server:
 
     def checkpoint(self) -> str:
         """Saves what it has; returns the path. Raises Refused."""
+        return str(self._saves().save())
+
+    def ask_checkpoint(self, done: Saved) -> None:
+        """The same, which `done` hears of later. Raises Refused."""
+        self._saves().ask(done)
+
+    def _saves(self) -> Saver:
         if self._saver is None:
             raise Refused(Reason.FAILED, "there is no checkpoint directory: set spec.checkpoint.directory")
-        return str(self._saver.save())
+        return self._saver
 
     def restored(self, slot: Slot) -> tuple[Copy, list[Tensor]] | None:
         return None if self._checkpoints is None else self._checkpoints.find(slot.table, slot.index)
