@@ -77,6 +77,19 @@ def test_without_a_backup_the_last_checkpoint_counts(tmp_path: Path, caplog: pyt
     assert "went back from push 3 to 2" in caplog.text
 
 
+@pytest.mark.parametrize("backups", [0, 1])
+def test_a_server_that_is_told_to_end_takes_no_acknowledged_push_along(backups: int, tmp_path: Path) -> None:
+    """Its last save takes a while; what comes meanwhile is for its successors."""
+    with psgroup.group(servers=2, workers=1, backups=backups, checkpoints=tmp_path) as group:
+        client = pushed(group.client(0), 2)
+        group.servers[0].last_checkpoint()
+        timestamp = client.push("w", torch.ones(LENGTH))
+        assert not client.wait(timestamp, 0.3)
+        group.kill(0)
+        client.wait(timestamp)
+        assert (counted(client), client.pushes("w")) == ([3], 3)
+
+
 def test_pulls_do_not_wait_for_pushes_that_were_lost(tmp_path: Path) -> None:
     out = torch.empty(LENGTH)
     with psgroup.group(servers=1, workers=1, checkpoints=tmp_path) as group:

@@ -244,6 +244,11 @@ class Server:
         """Saves what it has; returns the path. Raises Refused."""
         return str(self._saves().save())
 
+    def last_checkpoint(self) -> str:
+        """The same before this process ends: nothing moves any more, and nothing that was acknowledged is missing."""
+        self.keeper.stop()
+        return self.checkpoint()
+
     def ask_checkpoint(self, done: Saved) -> None:
         """The same, which `done` hears of later. Raises Refused."""
         self._saves().ask(done)
