@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import pytest
 import torch
 from support import psfire, psgroup
 from support.psgroup import Group, together
+from trireme_worker.comm.ps import copies
 from trireme_worker.comm.ps.client import Client
 from trireme_worker.comm.ps.consistency import Consistency
+from trireme_worker.comm.ps.copies import Copy
 from trireme_worker.comm.ps.errors import ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.shard import Shard
-from trireme_worker.comm.ps.slot import Status
+from trireme_worker.comm.ps.slot import Slot, Status
 from trireme_worker.comm.ps.view import Watch
 
 LENGTH = 2_000_000
@@ -151,6 +154,28 @@ def test_a_new_view_keeps_what_a_word_of_the_old_one_would_discard() -> None:
         with pytest.raises(Refused, match="this server has view 2"):
             link.ask(Header(Kind.DISCARD, view=1, table=key[0], index=key[1]))
         assert list(server.shard.slots) == before
+
+
+def test_nobody_joins_a_range_while_its_copy_for_a_backup_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    free: list[bool] = []
+    whole = copies.of
+
+    def of(slot: Slot) -> tuple[Copy, list[torch.Tensor]]:
+        looking = threading.Thread(target=lambda: free.append(takes(slot)))
+        looking.start()
+        looking.join()
+        return whole(slot)
+
+    def takes(slot: Slot) -> bool:
+        """Whether another thread could change the clock."""
+        if taken := slot.lock.acquire(blocking=False):
+            slot.lock.release()
+        return taken
+
+    monkeypatch.setattr(copies, "of", of)
+    with psgroup.group(servers=2, workers=1, backups=1) as group:
+        pushed(group.client(0), 1)
+    assert set(free) == {False}
 
 
 def test_a_primary_that_was_cut_off_acknowledges_nothing() -> None:

@@ -72,7 +72,7 @@ def _table(text: str) -> Table:
 
 
 def of(slot: Slot) -> tuple[Copy, list[Tensor]]:
-    """A frozen slot's copy and its tensors, values first, not copied. The slot must have values."""
+    """A frozen slot's copy and its tensors, values first, not copied. It has values; the caller holds its lock."""
     assert slot.values is not None
     names = tuple(slot.state)
     copy = Copy(slot.table, slot.index, slot.version, slot.tag, slot.clock.plain(), names)

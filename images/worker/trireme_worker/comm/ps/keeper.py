@@ -241,7 +241,8 @@ class Keeper:
 
     def _give(self, slot: Slot, serving: Serving, holders: Holders) -> None:
         same = holders.get(serving.index) == (slot.tag, slot.version)
-        copy, tensors = copies.of(slot)
+        with slot.lock:  # it is frozen, but workers may join it
+            copy, tensors = copies.of(slot)
         header = Header(Kind.SNAPSHOT, view=self._shard.view, table=slot.table.number, index=slot.index,
                         flags=frame.RETAG if same else 0)  # fmt: skip
         body = [] if same else copies.body(tensors)
