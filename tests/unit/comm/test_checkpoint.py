@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from trireme_worker.comm.ps import archive
+from trireme_worker.comm.ps import archive, functions
 from trireme_worker.comm.ps.checkpoint import Checkpoints
 from trireme_worker.comm.ps.consistency import Clock
 from trireme_worker.comm.ps.errors import ParameterServerError
@@ -80,6 +81,23 @@ def test_whoever_saves_whatever_the_latest_copy_is_found(saves: list[tuple[int, 
         assert found(Path(folder)) == (whole(latest) if latest else None)
 
 
+def test_a_function_that_a_script_has_no_more_makes_no_file_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its table goes on with another one that keeps the same states, and so do the other tables."""
+    monkeypatch.setitem(sys.modules, "gone", functions)
+    users = Slot(Table("users", 1, function={"name": "gone:Elementwise"}), 0)
+    users.install(torch.ones(1), {}, Clock(), 1, 0)
+    Checkpoints(tmp_path, 0).save([slot(3), users])
+    monkeypatch.delitem(sys.modules, "gone")
+    for _ in range(2):
+        assert found(tmp_path) == whole(3)
+        got = Checkpoints(tmp_path, 0).find(Table("users", 1), 0)
+        assert got is not None
+        assert (got[0].version, got[1][0].tolist()) == (1, [1])
+        Checkpoints(tmp_path, 0).save([])
+
+
 def test_of_a_torn_file_a_save_keeps_what_is_whole(tmp_path: Path) -> None:
     other = Slot(Table("other", 1), 0)
     other.install(torch.ones(1), {}, Clock(), 1, 0)
@@ -110,18 +128,18 @@ def test_a_table_of_many_ranges_is_found_with_one_look_at_each_index(
     for server in range(2):
         Checkpoints(tmp_path, server).save(slots[server::2])
     looks: list[str] = []
-    read_index, check = archive.read_index, Table.check
+    read_index, parse = archive.read_index, Table.parse
     monkeypatch.setattr(archive, "read_index", lambda file: looks.append(Path(file.name).name) or read_index(file))
-    monkeypatch.setattr(Table, "check", lambda each: looks.append(each.name) or check(each))
+    monkeypatch.setattr(Table, "parse", lambda text: looks.append("a table") or parse(text))
     checkpoints = Checkpoints(tmp_path, 0)
     got = [checkpoints.find(table, index) for index in range(len(table.ranges))]
     assert [each and (each[0].index, each[1][0].unique().tolist()) for each in got] == [(at, [at]) for at in range(4)]
-    assert sorted(looks) == ["many", "server-0", "server-1"]
+    assert sorted(looks) == ["a table", "server-0", "server-1"]
     slots[0].version = 2
     checkpoints.save(slots[::2])
     again = checkpoints.find(table, 0)
     assert again is not None
-    assert (again[0].version, sorted(looks)) == (2, ["many", "server-0", "server-0", "server-1"])
+    assert (again[0].version, sorted(looks)) == (2, ["a table", "server-0", "server-0", "server-1"])
 
 
 def test_a_file_cut_or_changed_anywhere_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -87,7 +87,7 @@ def read_index(file: BinaryIO) -> Index:
         raise BadFrame("the checksum of its index is wrong")
     try:
         said = json.loads(index)
-        entries = [Entry(Copy.decode(copy.encode()), offset, checksum) for copy, offset, checksum in said["ranges"]]
+        entries = [Entry(Copy.parse(copy.encode()), offset, checksum) for copy, offset, checksum in said["ranges"]]
         return Index(str(said["job"]), {(entry.copy.table.number, entry.copy.index): entry for entry in entries})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadFrame(f"its index is none: {error}") from error

@@ -14,7 +14,7 @@ from trireme_worker.comm.ps import memory
 from trireme_worker.comm.ps.consistency import Clock
 from trireme_worker.comm.ps.errors import BadFrame
 from trireme_worker.comm.ps.slot import Slot
-from trireme_worker.comm.ps.table import ITEM_BYTES, Table
+from trireme_worker.comm.ps.table import ITEM_BYTES, BadTable, Table
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,16 @@ class Copy:
     @classmethod
     def decode(cls, data: bytes | bytearray) -> Copy:
         """Raises BadFrame."""
+        copy = cls.parse(data)
+        try:
+            copy.table.check()
+        except BadTable as error:
+            raise BadFrame(f"not a copy of a range: {error}") from error
+        return copy
+
+    @classmethod
+    def parse(cls, data: bytes | bytearray) -> Copy:
+        """One of a checkpoint, whose function a script may have no more. Raises BadFrame."""
         try:
             plain = json.loads(data)
             table = _table(json.dumps(plain["table"]))
@@ -67,8 +77,8 @@ class Copy:
 
 @lru_cache(maxsize=256)
 def _table(text: str) -> Table:
-    """Checked and cut into its ranges once, and not with each of them: a checkpoint's thousands name few tables."""
-    return Table.decode(text)
+    """Cut into its ranges once, and not with each of them: a checkpoint's thousands name few tables."""
+    return Table.parse(text)
 
 
 def of(slot: Slot) -> tuple[Copy, list[Tensor]]:
