@@ -45,10 +45,7 @@ Out = TypeVar("Out", bound=Tensors)
 BARRIER = "trireme.barrier"
 """A table of one element in Sync: a push of it is answered when everybody has pushed."""
 
-ASK_SECONDS = 30.0
-SAVE_SECONDS = 3600.0
-"""For a disk. A server that is lost meanwhile is told by its connection."""
-
+SAVE_SECONDS = 3600.0  # a disk's; a server that is lost meanwhile is told by its connection
 TURN_SECONDS = 0.5
 """How often a push that waits for its predecessor looks whether that has failed."""
 
@@ -310,7 +307,7 @@ class Client:
             self._courier.send(Request(table, index, Kind.CLOCK, operation, answered=registered.numbered(index)))
         operation.wait()
 
-    def _ask_all(self, header: Header, meta: bytes = b"", seconds: float = ASK_SECONDS) -> list[Reply]:
+    def _ask_all(self, header: Header, meta: bytes = b"", seconds: float = 30.0) -> list[Reply]:
         servers = self._watch.placement.view.servers
         return [self._connections.make(serving).ask(header, meta, seconds=seconds) for serving in servers]
 
