@@ -113,11 +113,10 @@ class Checkpoints:
             return
         with open(self._path, "rb") as file:
             index = self._index(self._path, file)
-            left = {} if index is None else {key: index.entries[key] for key in index.entries.keys() - writer.entries}
-            if not left:
-                return
-            elsewhere = self._elsewhere()
-            for key, entry in left.items():
+            entries = {} if index is None else index.entries
+            left = [(key, entry) for key, entry in entries.items() if key not in writer.entries]
+            elsewhere = self._elsewhere() if left else {}
+            for key, entry in left:
                 # Of two servers with the same updates one drops them: an order of the files, or both would.
                 if elsewhere.get(key, (-1, "")) > (entry.copy.version, self._path.name):
                     continue
@@ -177,11 +176,11 @@ def _append(writer: Writer, slot: Slot) -> None:
         if slot.values is None:
             return
         copy, tensors = copies.of(slot)
-        values = slot.lend()
         # States change in place: they are copied while nothing moves, the values are lent.
-        tensors = [values, *(state.clone() for state in tensors[1:])]
+        states = [state.clone() for state in tensors[1:]]
+        values = slot.lend()
     try:
-        writer.add(copy, [memory.data(tensor) for tensor in tensors])
+        writer.add(copy, [memory.data(tensor) for tensor in (values, *states)])
     finally:
         with slot.lock:
             slot.give_back(values)
