@@ -30,4 +30,7 @@ def stored(obj: Any) -> Any:
 def causes(obj: Any, old: Any = None) -> list[tuple[str, str]]:
     """Field and message of everything that is wrong, without what Kubernetes puts before a message."""
     found = _schema().validate(stored(obj), None if old is None else stored(old))
-    return [(cause.field, re.sub(r'^Invalid value: "[a-z]+": ', "", cause.message)) for cause in found]
+    return [
+        (cause.field, re.sub(r'^Invalid value: (?:(?:"[^"]*"|\d+|true|false): )?', "", cause.message))
+        for cause in found
+    ]

@@ -2,7 +2,8 @@
 
 A rule stands at the deepest place that holds all it speaks of. What is asked of `spec` or below is not asked again
 while that stays as it is (Kubernetes calls it ratcheting): the status can be written of a job that was stored before
-there was a rule against it. Only what needs the status or the name stands at the root. Defaults are there by then.
+there was a rule against it. Only what needs the status or the name stands at the root. Defaults are there by then; but
+the API server holds a block's own default, {}, against the block's rules too, so those that need two defaults stand higher.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ def add(schema: Schema) -> None:
         _put(blocks["server"]["properties"][field], _rule("self == oldSelf", IMMUTABLE))
     _put(blocks["worker"], _rule(_unchanged("processesPerReplica"), IMMUTABLE, ".processesPerReplica"))
     _put(blocks["allReduce"], *(_horovod(to_camel(field)) for field in HOROVOD_ONLY))
-    _put(blocks["server"], *_colocated())
     _put(
         blocks["parameterServer"],
         _rule("!has(self.staleness) || self.consistency == 'Bounded'", roles.BOUNDED_ONLY, ".staleness"),
@@ -81,6 +81,7 @@ def _between_blocks() -> tuple[Rule, ...]:
     shards = "(self.server.colocated ? self.worker.replicas : self.server.replicas)"
     return (
         *(_belongs(field, strategy) for field, strategy in roles.BELONGS.items()),
+        *_colocated(),
         _rule(
             f"{_NO_SERVERS} || self.parameterServer.backups < {shards}",
             "must be less than the number of shards: server.replicas, or worker.replicas when they are colocated",
@@ -135,8 +136,12 @@ def _default(path: str, value: Any) -> str:
 
 def _colocated() -> tuple[Rule, ...]:
     return (
-        _rule(f"!self.colocated || self.replicas == {Server().replicas}", roles.NO_SERVERS, ".replicas"),
-        _rule("!self.colocated || !has(self.template)", roles.NO_SERVERS_TEMPLATE, ".template"),
+        _rule(
+            f"!self.server.colocated || self.server.replicas == {Server().replicas}",
+            roles.NO_SERVERS,
+            ".server.replicas",
+        ),
+        _rule("!self.server.colocated || !has(self.server.template)", roles.NO_SERVERS_TEMPLATE, ".server.template"),
     )
 
 
