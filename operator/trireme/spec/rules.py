@@ -2,8 +2,9 @@
 
 A rule stands at the deepest place that holds all it speaks of. What is asked of `spec` or below is not asked again
 while that stays as it is (Kubernetes calls it ratcheting): the status can be written of a job that was stored before
-there was a rule against it. Only what needs the status or the name stands at the root. Defaults are there by then; but
-the API server holds a block's own default, {}, against the block's rules too, so those that need two defaults stand higher.
+there was a rule against it. Only what needs the status or the name stands at the root. Defaults are there by then;
+but the API server holds a block's own default, {}, against the block's rules too: those that need two of the defaults
+below stand higher.
 """
 
 from __future__ import annotations
