@@ -348,24 +348,13 @@ class Server:
                 if worker in slot.clock.members and (for_good or rule.mode is not Mode.SYNC):
                     self.act(slot, slot.leave(worker, rule))
 
-    def _awaited(self) -> set[int]:
-        """Members that need not be waited for when they are away. Takes no lock: updates hold them for a while."""
-        awaited: set[int] = set()
-        for slot in list(self.shard.slots.values()):
-            if self.shard.rule_of(slot.table).mode is not Mode.SYNC:
-                awaited.update(slot.clock.members)
-        return awaited
-
     def _tick(self) -> None:
         with self.vital():
-            self._keep_time()
-
-    def _keep_time(self) -> None:
-        while not self._closed.wait(TICK_SECONDS if self._announce() else TICK_SECONDS / 5):
-            for worker in self._presence.absent(self._awaited(), time.monotonic()):
-                self._leave(worker)
-            self._entrance.expel(time.monotonic())
-            self.chain.ping()
+            while not self._closed.wait(TICK_SECONDS if self._announce() else TICK_SECONDS / 5):
+                for worker in self._presence.absent(self.shard.awaited(), time.monotonic()):
+                    self._leave(worker)
+                self._entrance.expel(time.monotonic())
+                self.chain.ping()
 
     def _announce(self) -> bool:
         try:

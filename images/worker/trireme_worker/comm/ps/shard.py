@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 
 from trireme_worker.comm.ps.buffers import Buffers
-from trireme_worker.comm.ps.consistency import Consistency
+from trireme_worker.comm.ps.consistency import Consistency, Mode
 from trireme_worker.comm.ps.errors import MOVING, Reason, Refused
 from trireme_worker.comm.ps.greeting import Caller
 from trireme_worker.comm.ps.slot import Slot
@@ -112,6 +112,15 @@ class Shard:
     def join(self, slot: Slot, worker: int) -> int:
         """A worker is there (again); returns its last push. What one that has ended sent before makes it no member."""
         return slot.clock.get(worker) if worker in self.finished else slot.join(worker)
+
+    def awaited(self) -> set[int]:
+        """Members that need not be waited for when they are away: not in Sync. Takes no slot's lock: updates hold them
+        for a while."""
+        awaited: set[int] = set()
+        for slot in list(self.slots.values()):
+            if self.rule_of(slot.table).mode is not Mode.SYNC:
+                awaited.update(slot.clock.members)
+        return awaited
 
     def attach(self, caller: Caller) -> tuple[str | None, bool]:
         """A worker has connected: the session it succeeds, and whether the membership changed."""
