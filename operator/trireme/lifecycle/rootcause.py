@@ -23,6 +23,8 @@ DISRUPTED = {
     "TerminationByKubelet": "the pod's node ended it: pressure, a shutdown, or a critical pod",
 }
 """Reasons of condition DisruptionTarget (core/v1)."""
+FORGOTTEN = frozenset({"ContainerStatusUnknown", "Unknown"})
+"""Reasons of a container that its node lost, by a reboot mostly: the kubelet's, with 137, and containerd's, with 255."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ def _of_exit(ended: Terminated, meaning: exits.Exit) -> tuple[str, str]:
         return ended.reason, "the container exceeded its memory limit"
     if ended.reason in ("", "Error", "Completed"):
         return meaning.reason, ended.message or meaning.meaning
+    if ended.reason in FORGOTTEN:
+        return ended.reason, ended.message or "the pod's node came back and did not know how it had ended"
     return ended.reason, ended.message or meaning.meaning
 
 

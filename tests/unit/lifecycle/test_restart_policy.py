@@ -69,6 +69,8 @@ ROWS = {
     "node lost": (pod("NodeLost"), Action.DISRUPTION),
     "node gone": (pod("", "", "DeletionByPodGC"), Action.DISRUPTION),
     "node came back without it": (ended(137, "ContainerStatusUnknown"), Action.DISRUPTION),
+    "node rebooted, and containerd lost it": (ended(255, "Unknown"), Action.DISRUPTION),
+    "exit code 255 of its own": (said(255), Action.RETRY),
     "drained": (going("EvictionByEvictionAPI"), Action.DISRUPTION),
     "preempted": (going("PreemptionByScheduler"), Action.DISRUPTION),
     "preempted by a kubelet": (pod("Preempting"), Action.DISRUPTION),

@@ -126,8 +126,12 @@ def test_a_pod_that_vanished_is_a_failure_and_nothing_is_none() -> None:
             failure([SCENE.failed(2, None, reason="Evicted", message="low\nmemory")]),
             "worker-2: Evicted: low memory",
         ),
+        (
+            failure([SCENE.failed(2, Terminated(255, "Unknown", finished_at=T))]),
+            "worker-2: Unknown: the pod's node came back and did not know how it had ended",
+        ),
     ],
-    ids=["exit-code", "oom", "signal", "evicted"],
+    ids=["exit-code", "oom", "signal", "evicted", "forgotten"],
 )
 def test_sentence(told: Failure, line: str) -> None:
     assert sentence(told) == line
