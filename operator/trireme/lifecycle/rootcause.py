@@ -24,7 +24,7 @@ DISRUPTED = {
 }
 """Reasons of condition DisruptionTarget (core/v1)."""
 FORGOTTEN = frozenset({"ContainerStatusUnknown", "Unknown"})
-"""Reasons of a container that its node lost, by a reboot mostly: the kubelet's, with 137, and containerd's, with 255."""
+"""Reasons of a container that its node lost, mostly by a reboot: the kubelet says the former, containerd the latter."""
 
 
 @dataclass(frozen=True)
