@@ -38,6 +38,8 @@ ROWS = {
     "exit code 1": (said(1, "ValueError: boom"), Action.RETRY),
     "permanent exit code": (said(42, "bad data"), Action.FAIL),
     "permanent exit code, but it lost a peer": (said(42, "Connection reset by peer"), Action.RETRY),
+    "an init container failed": (SCENE.failed(0, Terminated(7, "Error", init="fetch")), Action.RETRY),
+    "permanent exit code of an init container": (SCENE.failed(0, Terminated(42, "Error", init="fetch")), Action.FAIL),
     "SIGKILL": (said(137), Action.RETRY),
     "SIGSEGV": (said(139), Action.RETRY),
     "SIGABRT": (said(134), Action.RETRY),
