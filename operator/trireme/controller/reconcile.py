@@ -19,7 +19,7 @@ from trireme.controller.progress import Poller, Target
 from trireme.lifecycle.decide import decide, rejected
 from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.lifecycle.observe import observe
-from trireme.lifecycle.pod import Pod, PodPhase
+from trireme.lifecycle.pod import Pod, lives
 from trireme.lifecycle.policies.nodes import overdue
 from trireme.plan.plan import Plan
 from trireme.spec.status import JobStatus
@@ -131,7 +131,6 @@ def _clock() -> float:
 
 def _at_work(pods: list[Pod], uid: str) -> Iterator[PodDeletion]:
     """Pods of a job that a change has made invalid: they must not outlive its verdict."""
-    ended = (PodPhase.SUCCEEDED, PodPhase.FAILED)
     for pod in pods:
-        if pod.owner_uid == uid and pod.phase not in ended and not pod.deleting:
+        if pod.owner_uid == uid and lives(pod) and not pod.deleting:
             yield PodDeletion(pod.name, pod.uid)

@@ -83,6 +83,12 @@ class Pod:
     """Reason of a true DisruptionTarget condition: `EvictionByEvictionAPI`, `PreemptionByScheduler`, ..."""
 
 
+def lives(pod: Pod) -> bool:
+    """Whether a container of it runs, or may yet begin."""
+    ended = pod.terminated is not None or pod.phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
+    return pod.sidecar or not ended
+
+
 def ended_in(pod: Pod) -> int:
     """The attempt in which a pod failed: the one that made it, or a later one for which its processes were started
     again in it (docs/adr/0019)."""
