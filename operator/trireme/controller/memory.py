@@ -20,6 +20,8 @@ class Parsed:
     suspensions: int
     plan: Plan | None = None
     errors: tuple[FieldError, ...] = ()
+    ttl_seconds: int | None = None
+    """Beside errors: what the job says all the same of `cleanup.ttlSecondsAfterFinished`."""
     unavailable: Unavailable | None = None
     """The gang or queue that cannot be had; the plan is without it, and no pod is made by it."""
     tries: int = 0

@@ -20,6 +20,7 @@ from trireme.lifecycle.decide import decide, rejected
 from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.lifecycle.observe import observe
 from trireme.lifecycle.pod import Pod, lives
+from trireme.lifecycle.policies.deadline import ttl_left
 from trireme.lifecycle.policies.nodes import overdue
 from trireme.plan.plan import Plan
 from trireme.spec.status import JobStatus
@@ -90,11 +91,11 @@ class Reconciler:
 
     async def _decide(self, key: Key, parsed: Parsed, status: JobStatus, memory: Memory) -> Decision:
         informer = self.pods(key[0])
-        pods = memory.see(informer.of(key), informer.version)
+        pods, now = memory.see(informer.of(key), informer.version), self.now()
         if parsed.plan is None:
-            said = rejected(parsed.generation, status, parsed.errors, self.now())
-            return Decision(said, delete=tuple(_at_work(pods, memory.uid)))
-        now = self.now()
+            said = rejected(parsed.generation, status, parsed.errors, now)
+            left, gone = ttl_left(parsed.ttl_seconds, said, now), tuple(_at_work(pods, memory.uid))
+            return Decision(said, delete=gone, look_again_seconds=left, remove_job=left is not None and left <= 0)
         late = [pod.node for pod in overdue(pods, now) if pod.owner_uid == memory.uid]
         observed = observe(
             parsed.plan,

@@ -99,9 +99,16 @@ class Api:
         return self.served.get(api_version, frozenset())
 
     async def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str, grace_seconds: int | None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        grace_seconds: int | None = None,
+        propagation: str | None = None,
     ) -> None:
-        assert grace_seconds is None
+        assert (grace_seconds, propagation) == (None, "Background" if resource == TRAINING_JOBS else None)
         self._ask("delete", resource, name)
         if (await self.get(resource, namespace, name))["metadata"]["uid"] != uid:
             raise ApiError("delete", 409, "Conflict", "another uid")
@@ -316,6 +323,29 @@ def test_a_job_made_invalid_loses_the_pods_that_still_work() -> None:
         assert it.api.names(PODS) == []
 
     bench(job(), test)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "removed"),
+    [pytest.param(None, False, id="none"), pytest.param(3600, True, id="over"), pytest.param(86400, False, id="left")],
+)
+def test_a_finished_job_that_does_not_parse_any_more_has_its_ttl_all_the_same(ttl: int | None, removed: bool) -> None:
+    made = job()
+    del made["spec"]["worker"]["template"]["spec"]["containers"][0]["command"]
+    made["spec"]["cleanup"] = {} if ttl is None else {"ttlSecondsAfterFinished": ttl}
+    ended = "2026-01-01T10:00:00Z"
+    made["status"] = {
+        "phase": "Succeeded",
+        "observedGeneration": 1,
+        "completionTime": ended,
+        "conditions": [{"type": "Succeeded", "status": "True", "reason": "AllRanksDone", "lastTransitionTime": ended}],
+    }
+
+    async def test(it: Bench) -> None:
+        await it.turn()
+        assert (it.api.names(TRAINING_JOBS) == []) is removed
+
+    bench(made, test)
 
 
 def with_gang(said: str) -> Object:
