@@ -173,8 +173,8 @@ def _give_back(plan: Plan, observed: Observed, status: JobStatus, now: datetime)
     """Written before the first pod goes: none of them has failed."""
     phase, held = status.phase or PENDING, len(placement.holding(observed))
     why, words = "had nodes and the others found none", ""
-    if placement.refused(observed):
-        why, words = "were there and the API server refused the others", f": {observed.refused}"
+    if observed.refused is not None and placement.refused(observed):
+        why, words = "were there and the API server refused the others", f": {observed.refused.words}"
     pause = placement.pause(status, plan.job.uid, now)
     text = f"{phase}: {held}/{len(plan.pods)} pods {why}: given back, next try after {pause:.0f}s{words}"
     stopped = (conditions.RUNNING, False, placement.GIVEN_BACK)

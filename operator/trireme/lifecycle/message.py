@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from trireme.contract import names, wire
-from trireme.lifecycle.observe import Observed
+from trireme.lifecycle.observe import NAME_TAKEN, Observed
 from trireme.lifecycle.pod import Pod
 from trireme.spec.status import JobStatus
 
@@ -50,7 +50,7 @@ def _trouble(observed: Observed, desired: int, queue: str | None) -> str:
     if observed.unavailable:
         return observed.unavailable.message
     if observed.refused:
-        return f"the API server refuses: {observed.refused}"
+        return observed.refused.sentence
     if observed.foreign:
         pod = observed.foreign[0]
         if pod.deleting:
@@ -76,9 +76,9 @@ def pending_reason(observed: Observed) -> str:
     if observed.unavailable:
         return observed.unavailable.reason
     if observed.refused:
-        return "Refused"
+        return observed.refused.reason
     if observed.foreign:
-        return PODS_PENDING if observed.foreign[0].deleting else "NameTaken"
+        return PODS_PENDING if observed.foreign[0].deleting else NAME_TAKEN
     if observed.stale:
         return PODS_PENDING
     if observed.unschedulable:
@@ -125,7 +125,7 @@ def waiting(observed: Observed) -> str:
         reason = scheduling_reason(observed.unschedulable[0].unschedulable)
         return f"{len(observed.unschedulable)} unschedulable: {reason}"
     if observed.refused:
-        return f"the API server refuses: {observed.refused}"
+        return observed.refused.sentence
     return f"{count(observed.unplaced, 'pod')} without a node"
 
 

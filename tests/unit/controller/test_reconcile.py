@@ -150,6 +150,12 @@ class Bench:
         text: str = self.api.objects["trainingjobs", "digits"].get("status", {}).get("message", "")
         return text
 
+    @property
+    def reason(self) -> str:
+        """Of condition Running."""
+        conditions = self.api.objects["trainingjobs", "digits"]["status"]["conditions"]
+        return next(each["reason"] for each in conditions if each["type"] == "Running")
+
 
 def bench(made: Object, test: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
@@ -257,8 +263,26 @@ def test_a_service_of_a_stranger_stands_in_the_way_and_is_named() -> None:
         it.api.put(SERVICES, {"metadata": {"name": "tj-digits"}})
         while "tj-digits" not in it.message:
             await it.turn()
-        assert it.message.endswith("Service tj-digits exists already and belongs to something else")
+        assert it.message == (
+            "Pending: Service tj-digits exists already and belongs to something else: delete it, or rename the job"
+        )
+        assert it.reason == "NameTaken"
         assert it.api.names(PODS) == []
+        del it.api.objects["services", "tj-digits"]
+        while not it.api.names(PODS):
+            await it.turn()
+
+    bench(job(), test)
+
+
+def test_a_service_of_an_earlier_job_is_waited_for_and_is_no_news() -> None:
+    async def test(it: Bench) -> None:
+        earlier = {"apiVersion": "trireme.dev/v1alpha1", "kind": "TrainingJob", "name": "digits", "uid": "earlier"}
+        it.api.put(SERVICES, {"metadata": {"name": "tj-digits", "ownerReferences": [earlier]}})
+        while "tj-digits" not in it.message:
+            await it.turn()
+        assert it.message == "Pending: waiting for Service tj-digits of an earlier job to go"
+        assert it.reason == "PodsPending"
         del it.api.objects["services", "tj-digits"]
         while not it.api.names(PODS):
             await it.turn()

@@ -2,7 +2,7 @@ import pytest
 from support.scenes import Scene
 from trireme.contract.wire import JobReport, Phase
 from trireme.lifecycle import message
-from trireme.lifecycle.observe import observe
+from trireme.lifecycle.observe import Refusal, observe
 from trireme.plan.plan import Unavailable
 
 
@@ -41,13 +41,14 @@ def test_pending_names_the_worst_problem_first() -> None:
     scenes = [
         observe(scene.plan, pods, refused=refused)
         for pods, refused in [
-            (fine, ""),
-            ([*fine, image], ""),
-            ([*fine, image, gpu], ""),
-            ([fine[0], stranger, image, gpu], ""),
-            ([fine[0], earlier], ""),
-            ([scene.running(0, plan="older"), gpu], ""),
-            (fine, 'pods "digits-worker-3" is forbidden: exceeded quota: team'),
+            (fine, None),
+            ([*fine, image], None),
+            ([*fine, image, gpu], None),
+            ([fine[0], stranger, image, gpu], None),
+            ([fine[0], earlier], None),
+            ([scene.running(0, plan="older"), gpu], None),
+            (fine, Refusal('pods "digits-worker-3" is forbidden: exceeded quota: team')),
+            ([], Refusal("Service tj-digits exists already", "NameTaken")),
         ]
     ]
     assert [message.pending(observed, 4) for observed in scenes] == [
@@ -58,9 +59,11 @@ def test_pending_names_the_worst_problem_first() -> None:
         "Pending: waiting for pod digits-worker-1 of an earlier job to go",
         "Pending: replacing 1 pod that an earlier spec made",
         'Pending: the API server refuses: pods "digits-worker-3" is forbidden: exceeded quota: team',
+        "Pending: Service tj-digits exists already",
     ]
     assert [message.pending_reason(observed) for observed in scenes] == [
         "PodsPending", "ImagePullBackOff", "Unschedulable", "NameTaken", "PodsPending", "PodsPending", "Refused",
+        "NameTaken",
     ]  # fmt: skip
 
 
@@ -78,7 +81,7 @@ def test_who_holds_pods_back_is_named() -> None:
 def test_a_gang_that_cannot_be_had_comes_first() -> None:
     scene = Scene()
     missing = Unavailable("GangUnavailable", "gang Volcano needs it")
-    observed = observe(scene.plan, [scene.pod(0, unschedulable="no")], refused="quota", unavailable=missing)
+    observed = observe(scene.plan, [scene.pod(0, unschedulable="no")], refused=Refusal("quota"), unavailable=missing)
     assert message.pending(observed, 2) == "Pending: gang Volcano needs it"
     assert (message.pending_reason(observed), message.unplaced_reason(observed)) == ("GangUnavailable",) * 2
 

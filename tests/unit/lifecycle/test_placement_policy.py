@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.scenes import NOW, Scene, after, said
 from trireme.lifecycle.decision import Decision
+from trireme.lifecycle.observe import Refusal
 from trireme.lifecycle.pod import Pod
 from trireme.lifecycle.policies import placement
 from trireme.plan.planner import plan
@@ -100,7 +101,7 @@ def test_a_parameter_server_goes_on_without_the_missing_member() -> None:
     assert not scene.step(status, *pods, at=10_000).ahead
 
 
-QUOTA = 'pods "digits-worker-1" is forbidden: exceeded quota: team'
+QUOTA = Refusal('pods "digits-worker-1" is forbidden: exceeded quota: team')
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_what_a_quota_refuses_gives_the_others_back_too(spec: dict[str, object],
     pause = placement.pause(decision.status, scene.job.uid, after(at))
     assert decision.status.message == (
         f"Pending: 1/2 pods were there and the API server refused the others: given back, next try after {pause:.0f}s"
-        f": {QUOTA}"
+        f": {QUOTA.words}"
     )
     assert decision.ahead
     going = scene.step(decision.status, there(scene), at=at + 1)
@@ -149,7 +150,7 @@ def tries(scene: Scene, hours: float) -> list[float]:
     """When a job of which one pod never fits its quota makes the other, in seconds."""
     status, there, made, at = JobStatus(), (), [], 0.0
     while at < hours * 3600:
-        decision = scene.step(status, *there, at=at, refused=QUOTA if there else "")
+        decision = scene.step(status, *there, at=at, refused=QUOTA if there else None)
         status = decision.status
         if decision.delete:
             there = ()
@@ -180,7 +181,7 @@ class Tenant:
         self.uid = uid
         self.status = JobStatus()
         self.pods: dict[int, Pod] = {}
-        self._refused = ""
+        self._refused: Refusal | None = None
         self._next_try = 0.0
 
     def look(self, at: float, quota: int) -> None:
@@ -193,14 +194,14 @@ class Tenant:
         for deletion in decision.delete:
             index = int(deletion.name[-1])
             self.pods[index] = replace(self.pods[index], deleting=True, gone_by=after(at + 30).timestamp())
-        self._refused = self._refused if decision.create else ""
+        self._refused = self._refused if decision.create else None
         if decision.create and at >= self._next_try:
             for planned in decision.create[:quota]:
                 now = after(at).timestamp()
                 self.pods[planned.index] = self.scene.running(
                     planned.index, owner_uid=self.uid, created_at=now, placed_at=now
                 )
-            self._refused = QUOTA if quota < len(decision.create) else ""
+            self._refused = QUOTA if quota < len(decision.create) else None
             self._next_try = at + 60
 
 

@@ -11,7 +11,7 @@ import hashlib
 from datetime import datetime
 
 from trireme.lifecycle import conditions
-from trireme.lifecycle.observe import Observed
+from trireme.lifecycle.observe import REFUSED, Observed
 from trireme.lifecycle.pod import Pod
 from trireme.plan.kueue import queue_of
 from trireme.plan.plan import Plan
@@ -34,7 +34,7 @@ PAUSE_CAP_SECONDS = 900.0
 
 def refused(observed: Observed) -> bool:
     """Whether the API server does not take pods that are missing, mostly for a quota."""
-    return bool(observed.refused and observed.absent)
+    return observed.refused is not None and observed.refused.reason == REFUSED and bool(observed.absent)
 
 
 def holding(observed: Observed) -> tuple[Pod, ...]:
