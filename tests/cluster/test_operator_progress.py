@@ -74,6 +74,29 @@ async def test_only_a_new_report_is_a_change(serve: Serve) -> None:
     assert changes.keys == [KEY]
 
 
+async def test_what_was_heard_before_the_lead_was_lost_is_forgotten_when_it_is_won_again(serve: Serve) -> None:
+    asked, changes = asyncio.Semaphore(0), Changes()
+    answers = [codec.encode(REPORT)]
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        asked.release()
+        if not answers:
+            await asyncio.Event().wait()
+        return web.Response(body=answers.pop())
+
+    await serve(answer)
+    async with Poller(changes, seconds=0.01, concurrency=2) as poller:
+        poller.want(KEY, TARGET)
+        for expected in (REPORT, None):
+            term = asyncio.create_task(poller.run())
+            await asyncio.wait_for(asked.acquire(), 5)
+            if expected is not None:
+                await asyncio.wait_for(changes.event.wait(), 5)
+            assert poller.report(KEY) == expected
+            term.cancel()
+            await asyncio.wait([term])
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [

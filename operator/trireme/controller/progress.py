@@ -92,7 +92,8 @@ class Poller:
             await self._session.close()
 
     async def run(self) -> None:
-        """Until cancelled; one task a job."""
+        """Until cancelled; one task a job. What was heard in an earlier run may be of long ago, and is forgotten."""
+        self._asked = {key: _Asked(asked.target) for key, asked in self._asked.items()}
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wanted.clear()
