@@ -94,6 +94,7 @@ class Controller:
         of it. What was interrupted goes on.
         """
         self._listed.clear()
+        self._reconcile.forget()
         for informer in self._informers.values():
             informer.relist()
         with self._metrics.leading():

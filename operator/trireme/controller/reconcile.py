@@ -80,6 +80,10 @@ class Reconciler:
         if decision.look_again_seconds is not None:
             self.effects.queue.add_after(key, decision.look_again_seconds)
 
+    def forget(self) -> None:
+        """All that is remembered of jobs: others may have worked meanwhile."""
+        self._memories.clear()
+
     async def _create(self, key: Key, planned: Plan, decision: Decision, memory: Memory) -> None:
         try:
             await self.effects.create(key, planned, decision.create, memory)

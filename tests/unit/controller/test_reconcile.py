@@ -224,6 +224,22 @@ def test_a_refused_pod_is_told_and_tried_again_later_not_at_once() -> None:
     bench(job(), test)
 
 
+def test_what_was_refused_before_another_led_is_tried_at_once() -> None:
+    async def test(it: Bench) -> None:
+        quota = ApiError("create", 403, "Forbidden", "exceeded quota: gpus")
+        it.api.refuse = lambda verb, resource: quota if (verb, resource) == ("create", PODS) else None
+        while "exceeded" not in it.message:
+            await it.turn()
+        it.reconcile.forget()
+        it.api.refuse = lambda verb, resource: None
+        it.queue.add(KEY)
+        await it.turn()
+        assert it.message == "Pending: 0/2 pods run"
+        assert it.api.names(PODS) == ["digits-worker-0", "digits-worker-1"]
+
+    bench(job(), test)
+
+
 def test_a_refusal_that_holds_for_all_pods_is_met_by_few() -> None:
     async def test(it: Bench) -> None:
         quota = ApiError("create", 403, "Forbidden", "exceeded quota")
