@@ -53,7 +53,7 @@ def _trouble(observed: Observed, desired: int, queue: str | None) -> str:
         return observed.refused.sentence
     if observed.foreign:
         pod = observed.foreign[0]
-        if pod.deleting:
+        if _of_an_earlier_job(pod):
             return f"waiting for pod {pod.name} of an earlier job to go"
         return f"pod {pod.name} exists already and belongs to something else: delete it, or rename the job"
     if observed.stale:
@@ -71,6 +71,11 @@ def _trouble(observed: Observed, desired: int, queue: str | None) -> str:
     return ""
 
 
+def _of_an_earlier_job(pod: Pod) -> bool:
+    """Whether another's pod goes by itself: a job of this name had it, or somebody has deleted it."""
+    return pod.deleting or bool(pod.job and pod.owner_uid)
+
+
 def pending_reason(observed: Observed) -> str:
     """What `pending` says, in one CamelCase word for conditions and Events; PodsPending: nothing is wrong."""
     if observed.unavailable:
@@ -78,7 +83,7 @@ def pending_reason(observed: Observed) -> str:
     if observed.refused:
         return observed.refused.reason
     if observed.foreign:
-        return PODS_PENDING if observed.foreign[0].deleting else NAME_TAKEN
+        return PODS_PENDING if _of_an_earlier_job(observed.foreign[0]) else NAME_TAKEN
     if observed.stale:
         return PODS_PENDING
     if observed.unschedulable:
