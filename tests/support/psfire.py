@@ -7,6 +7,7 @@ push that was acknowledged counts exactly once; one whose worker died waiting fo
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -176,12 +177,14 @@ def _level(client: Client, key: str) -> bool:
 
 
 def cut(fire: Fire, rng: random.Random) -> None:
-    """A connection breaks, of a worker or in the chain."""
+    """A connection breaks, of a worker or in the chain; by TCP, that of one direction."""
     server = rng.choice(list(fire.group.servers.values()))
     with server._lock:
-        conversations = list(server._conversations)
-    if conversations:
-        rng.choice(conversations).close()
+        wires = [conversation._wire for conversation in server._conversations]
+    if wires:
+        wire = rng.choice(wires)
+        with suppress(OSError):  # it is closed already
+            rng.choice([wire._incoming, wire._outgoing]).shutdown(socket.SHUT_RDWR)
 
 
 def kill_server(fire: Fire, rng: random.Random) -> None:

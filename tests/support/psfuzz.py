@@ -22,7 +22,7 @@ def main(seed: int, minutes: float) -> None:
         rule = RULES[at % len(RULES)]
         print(f"seed {at} {rule}", flush=True)
         options = {"backups": 1 + at % 2, "leave_seconds": 0.3, "rule": Consistency.parse(rule)}
-        with psgroup.group(servers=3, workers=3, **options) as group:
+        with psgroup.group(servers=3, workers=3, tcp=bool(at // 3 % 2), **options) as group:
             psfire.Fire(group, at, psfire.TABLES, rounds=20).run(psfire.ALL, pause=0.1)
 
 

@@ -20,7 +20,9 @@ HELD_SECONDS = 0.5
 class Board:
     """A Directory: the view is what the announced servers are, less those that were removed."""
 
-    def __init__(self, desired: int) -> None:
+    def __init__(self, desired: int, tcp: bool = False) -> None:
+        """`tcp`: nobody hears of AF_UNIX sockets."""
+        self._tcp = tcp
         self._changed = threading.Condition()
         self._view = View(0, desired, ())
         self._servers: dict[int, Serving] = {}
@@ -30,7 +32,7 @@ class Board:
         with self._changed:
             known = self._servers.get(serving.index)
             if serving.incarnation not in self._removed and (known is None or known.incarnation != serving.incarnation):
-                self._servers[serving.index] = serving
+                self._servers[serving.index] = replace(serving, socket="") if self._tcp else serving
                 self._issue()
             return self._view
 
@@ -94,9 +96,9 @@ class Group:
 
 
 @contextmanager
-def group(servers: int = 1, workers: int = 2, **options: object) -> Iterator[Group]:
+def group(servers: int = 1, workers: int = 2, *, tcp: bool = False, **options: object) -> Iterator[Group]:
     settings = replace(Settings(0, TOKEN), **options)  # type: ignore[arg-type]
-    made = Group(settings, Board(servers), workers)
+    made = Group(settings, Board(servers, tcp), workers)
     try:
         for index in range(servers):
             made.serve(index)

@@ -1,4 +1,4 @@
-"""Misfortune of every kind, seeded. `make fuzz` runs it long; a few seeds run here."""
+"""Misfortune of every kind, seeded, by TCP for odd seeds. `make fuzz` runs it long; a few seeds run here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trireme_worker.comm.ps.consistency import Consistency
 
 def burn(seed: int, misfortunes: list[Callable[..., None]], rule: str, rounds: int) -> None:
     options = {"backups": 1, "leave_seconds": 0.3, "rule": Consistency.parse(rule)}
-    with psgroup.group(servers=3, workers=3, **options) as group:
+    with psgroup.group(servers=3, workers=3, tcp=bool(seed % 2), **options) as group:
         psfire.Fire(group, seed, psfire.TABLES, rounds).run(misfortunes, pause=0.1)
     gc.collect()  # what was killed holds gigabytes in few objects, and Python counts objects
 

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from support import psgroup
@@ -67,7 +68,10 @@ def test_a_server_without_the_token_learns_nothing() -> None:
 
 def test_a_welcome_that_cannot_be_understood_is_a_bad_frame() -> None:
     ours, _ = meet(b"token", b"token", host=CALLER)
-    assert (type(ours), str(ours)) == (BadFrame, "message has unknown fields ['generation', 'role', 'session', 'size']")
+    assert (type(ours), str(ours)) == (
+        BadFrame,
+        "message has unknown fields ['generation', 'role', 'session', 'size', 'ticket']",
+    )
 
 
 def test_whatever_ends_the_greeting_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +134,7 @@ def test_another_version_is_told_so() -> None:
         data = bytearray(frame.pack(Header(Kind.HELLO)))
         data[2] = 9
         wire._socket.sendall(data)
-        assert "the peer speaks version 9 of the protocol, this process version 2" in refusal(wire)
+        assert "the peer speaks version 9 of the protocol, this process version 3" in refusal(wire)
         wire.close()
 
 
@@ -206,3 +210,53 @@ def test_bad_frames_end_the_channel_with_what_was_wrong() -> None:
         far._socket.sendall(b"X" * frame.HEADER_BYTES)
         with pytest.raises(BadFrame, match="begins with b'XX'"):
             near.receive()
+
+
+def tcp(group: psgroup.Group) -> Serving:
+    return replace(group.servers[0].serving, socket="")
+
+
+@pytest.mark.parametrize("direction", ["_incoming", "_outgoing"])
+def test_a_channel_has_a_connection_for_each_direction_and_ends_with_either(direction: str) -> None:
+    with psgroup.group() as group:
+        channel = Channel(tcp(group), psgroup.TOKEN, CALLER)
+        channel.ask(Header(Kind.PING))
+        wire = channel._wire
+        assert wire._incoming is not wire._outgoing
+        getattr(wire, direction).shutdown(socket.SHUT_RDWR)
+        with pytest.raises(Lost):
+            channel.ask(Header(Kind.PING))
+        channel.join(5)
+        assert not channel.alive
+        assert (wire._incoming.fileno(), wire._outgoing.fileno()) == (-1, -1)
+
+
+def test_within_a_pod_one_connection_is_enough() -> None:
+    with psgroup.group() as group:
+        channel = Channel(group.servers[0].serving, psgroup.TOKEN, CALLER)
+        channel.ask(Header(Kind.PING))
+        assert channel._wire._incoming is channel._wire._outgoing
+        channel.close()
+        channel.join(5)
+
+
+def test_a_ticket_that_nobody_gave_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    with psgroup.group() as group:
+        wire = raw(group)
+        greeting.greet(wire, psgroup.TOKEN, replace(CALLER, ticket="mine"))
+        with pytest.raises(Lost, match="the peer closed the connection"):
+            wire.receive()
+        wire.close()
+    assert "a connection was refused: no connection waits for this one" in caplog.text
+
+
+def test_who_opens_no_second_connection_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "GREETING_SECONDS", 0.05)
+    with psgroup.group() as group:
+        wire = raw(group)
+        wire.limit(5)
+        greeting.greet(wire, psgroup.TOKEN, CALLER)
+        wire.receive_bytes(wire.receive().meta)
+        with pytest.raises(Lost, match="the peer closed the connection"):
+            wire.receive()
+        wire.close()

@@ -44,14 +44,14 @@ def forged(at: int, value: bytes) -> bytes:
     return bytes(data) + struct.pack("!I", zlib.crc32(data))
 
 
-BODY_AT, META_AT = frame.HEADER_BYTES - 8, frame.HEADER_BYTES - 12
+BODY_AT, META_AT = frame.HEADER_BYTES - 16, frame.HEADER_BYTES - 20
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"GET / HTTP/1.1\r\n" + bytes(64), r"not the parameter server's protocol: it begins with b'GE'"),
-        (forged(2, b"\x03"), "the peer speaks version 3 of the protocol, this process version 2: all pods"),
+        (forged(2, b"\x09"), "the peer speaks version 9 of the protocol, this process version 3: all pods"),
         (forged(3, b"\xc8"), "no message of kind 200"),
         (forged(BODY_AT, b"\xff" * 4), "the body of a frame has 4294967295 bytes, at most 268435456 are allowed"),
         (forged(META_AT, b"\xff" * 4), "the meta of a frame has 4294967295 bytes, at most 16777216 are allowed"),

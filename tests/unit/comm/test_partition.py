@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trireme_worker.comm.ps.partition import MIB, Range, Ring, range_key, ranges
+from trireme_worker.comm.ps.partition import ALIGNED_BYTES, LARGEST_UNIT_BYTES, MIB, Range, Ring, range_key, ranges
 
 SERVERS = st.frozensets(st.integers(0, 40), min_size=1, max_size=12)
 COUNTS = st.integers(0, 200)
@@ -26,9 +26,15 @@ def test_every_element_is_in_exactly_one_range(rows: int, row: int, itemsize: in
 def test_ranges_are_level_and_of_1_to_4_mib(rows: int, row: int) -> None:
     cut = ranges(rows * row, row=row)
     sizes = [len(part) * 4 for part in cut]
-    assert max(sizes) - min(sizes) <= row * 4
+    assert max(sizes) - min(sizes) <= max(row * 4, LARGEST_UNIT_BYTES)
     assert max(sizes) <= max(4 * MIB, row * 4)
     assert min(sizes) >= min(1 * MIB, rows * row * 4)
+
+
+@given(length=st.integers(1, 50_000_000), row=st.integers(1, 64))
+def test_ranges_of_short_rows_begin_where_tensors_are_aligned(length: int, row: int) -> None:
+    cut = ranges(length // row * row, row=row)
+    assert {part.start * 4 % ALIGNED_BYTES for part in cut} <= {0}
 
 
 @pytest.mark.parametrize(

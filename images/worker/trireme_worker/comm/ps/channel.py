@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from trireme.contract.wire import Serving
 
-from trireme_worker.comm.ps import greeting, sharing, transport
+from trireme_worker.comm.ps import greeting, returning, sharing, transport
 from trireme_worker.comm.ps.errors import BadFrame, Lost, ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.greeting import Caller
@@ -51,6 +51,7 @@ class Channel:
             if (host.index, host.incarnation) != (serving.index, serving.incarnation):
                 raise Lost(f"server {serving.index} is not at {serving.address}:{serving.port} any more")
             sharing.accept(self._wire)
+            returning.accept(self._wire, serving, token, caller, host)
         except BaseException:
             self._wire.close()
             raise

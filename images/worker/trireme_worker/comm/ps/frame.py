@@ -1,6 +1,6 @@
 """The fixed header of every message, its limits and its checksum.
 
-A frame is a header of 56 bytes, `meta` bytes (small: JSON, text or packed indices) and `body` bytes (tensors, as they
+A frame is a header of 64 bytes, `meta` bytes (small: JSON, text or packed indices) and `body` bytes (tensors, as they
 lie in memory, little-endian float32). The checksum covers the header; TCP's own covers the rest. The first four bytes
 (magic, version, kind) are the same in all versions, so that a peer of another version can be told so.
 """
@@ -22,7 +22,7 @@ if sys.byteorder != "little":
     )
 
 MAGIC = b"3R"
-VERSION = 2
+VERSION = 3
 META_MAX = 16 * 1024 * 1024
 """Bytes. An inventory of 100,000 ranges fits."""
 BODY_MAX = 256 * 1024 * 1024
@@ -30,10 +30,12 @@ BODY_MAX = 256 * 1024 * 1024
 GREETING_MAX = 4096
 """Bytes of meta or body before the peer has proved who it is."""
 
-_FIELDS = struct.Struct("!2sBBHHIIIQQdII")
+_FIELDS = struct.Struct("!2sBBHHIIIQQdII8x")
 _CHECKSUM = struct.Struct("!I")
-_WHOLE = struct.Struct("!2sBBHHIIIQQdIII")
+_WHOLE = struct.Struct("!2sBBHHIIIQQdII8xI")
 HEADER_BYTES = _WHOLE.size
+"""Of 64, as torch aligns tensors: with 56 the kernel copied bodies from 8 bytes before their place within a page, which is
+sixteen times as slow on processors whose `rep movsb` takes that for an overlap (AMD's; docs/adr/0020)."""
 
 
 class Kind(IntEnum):
@@ -42,6 +44,7 @@ class Kind(IntEnum):
     PROOF = 3
     WELCOME = 4
     SEGMENT = 5
+    RETURN = 6
     PING = 10
     REGISTER = 11
     INITIALISE = 12

@@ -40,6 +40,8 @@ class Caller:
     """Workers that this one knows of (WORLD_SIZE)."""
     generation: int = 0
     """Of the membership that `size` belongs to."""
+    ticket: str = ""
+    """Of the connection whose answers this one is to carry; empty: it is no such connection."""
 
 
 @dataclass(frozen=True)

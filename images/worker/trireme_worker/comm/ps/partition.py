@@ -11,6 +11,7 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -30,12 +31,16 @@ class Range:
 
 RANGE_BYTES = 5 * MIB // 2
 """A range of half the size costs as much work for half the bytes; one of twice the size, twice the buffers."""
+ALIGNED_BYTES = 64
+"""Ranges begin at multiples of it, as torch's tensors do: see docs/adr/0020."""
+LARGEST_UNIT_BYTES = 4096
+"""Rows that only together are a multiple of ALIGNED_BYTES are kept together up to here."""
 
 
 def ranges(length: int, *, row: int = 1, itemsize: int = 4, target_bytes: int = RANGE_BYTES) -> tuple[Range, ...]:
-    """Cuts `length` elements of `itemsize` bytes into contiguous ranges of equal size, give or take one row.
+    """Cuts `length` elements of `itemsize` bytes into contiguous ranges of equal size, give or take one row or a page.
 
-    A range has 1/2 to 1 times `target_bytes`, unless the table is smaller or a row of `row` elements, which is never
+    A range has 1/2 to 1 times `target_bytes`, or a page more, unless the table is smaller or a row of `row` elements, which is never
     split, large. Raises ValueError when the table is not made of whole rows.
     """
     if length < 0 or row < 1 or itemsize < 1 or target_bytes < 1:
@@ -44,9 +49,11 @@ def ranges(length: int, *, row: int = 1, itemsize: int = 4, target_bytes: int = 
         )
     if length % row:
         raise ValueError(f"a table of {length} elements is not made of rows of {row}")
-    rows = length // row
-    count = min(rows, -(-length * itemsize // target_bytes))
-    return tuple(Range(rows * i // count * row, rows * (i + 1) // count * row) for i in range(count))
+    together = math.lcm(row * itemsize, ALIGNED_BYTES) // itemsize
+    unit = together if together * itemsize <= LARGEST_UNIT_BYTES else row
+    units = -(-length // unit)
+    count = min(units, -(-length * itemsize // target_bytes))
+    return tuple(Range(units * i // count * unit, min(units * (i + 1) // count * unit, length)) for i in range(count))
 
 
 def range_key(table: str, index: int) -> str:

@@ -26,6 +26,7 @@ from trireme_worker.comm.ps.greeting import Caller, Host
 from trireme_worker.comm.ps.inventory import Inventory
 from trireme_worker.comm.ps.keeper import Keeper
 from trireme_worker.comm.ps.presence import Presence
+from trireme_worker.comm.ps.returning import Returns
 from trireme_worker.comm.ps.saver import Saver
 from trireme_worker.comm.ps.shard import Key, Shard
 from trireme_worker.comm.ps.slot import Asked, Change, Effects, Push, Slot, Status
@@ -78,6 +79,7 @@ class Server:
         self._checkpoints = _checkpoints(settings)
         self._directory = directory
         self._presence = Presence()
+        self._returns = Returns()
         self._lock = threading.Lock()
         self._conversations: set[Conversation] = set()
         self._talking: set[threading.Thread] = set()
@@ -270,7 +272,11 @@ class Server:
     def _talk(self, wire: transport.Wire) -> None:
         try:
             caller = greeting.receive(wire, self.settings.token, Host(self.settings.index, self.incarnation))
+            if caller.ticket:
+                self._returns.bring(wire, caller.ticket)
+                return
             sharing.offer(wire)
+            self._returns.offer(wire)
         except ParameterServerError as error:
             log.warning("a connection was refused: %s", error)
             wire.close()

@@ -39,10 +39,11 @@ def views(*parts: bytes | bytearray | memoryview) -> list[memoryview]:
 
 
 class Wire:
-    """One connected socket. Receiving belongs to one thread; sending is serialised by a lock."""
+    """A connection, by one socket or by one for each direction. Receiving belongs to one thread; sending is serialised
+    by a lock."""
 
     def __init__(self, sock: socket.socket, seconds: float = GREETING_SECONDS) -> None:
-        self._socket = sock
+        self._socket = self._incoming = self._outgoing = sock
         self._sending = threading.Lock()
         self._header = memoryview(bytearray(frame.HEADER_BYTES))
         self._segment: Segment | None = None
@@ -73,8 +74,17 @@ class Wire:
         """How long a call may go without a single byte before it raises Lost."""
         self._seconds = seconds
         value = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+        for sock in {self._incoming, self._outgoing}:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
+    def receive_by(self, other: Wire) -> None:
+        """What the peer sends from now on comes by another connection, which is this wire's now."""
+        self._incoming = other._socket
+
+    def send_by(self, other: Wire) -> None:
+        """What is sent from now on goes by another connection, which is this wire's now."""
+        self._outgoing = other._socket
 
     def share(self, files: Sequence[int], server: bool) -> None:
         """From now on larger bodies go through a segment, whose files it takes over. Raises OSError and BadFrame."""
@@ -89,10 +99,10 @@ class Wire:
         with self._sending:
             try:
                 if segment is None:
-                    _send_all(self._socket, [memoryview(head), *body])
+                    _send_all(self._outgoing, [memoryview(head), *body])
                 else:
                     segment.outgoing.begin(size)
-                    _send_all(self._socket, [memoryview(head)])
+                    _send_all(self._outgoing, [memoryview(head)])
                     segment.outgoing.send(body, self._seconds)
             except (OSError, Lost) as error:
                 self.close()
@@ -175,15 +185,18 @@ class Wire:
 
     def close(self) -> None:
         """Wakes whoever blocks in it."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+        sockets = {self._incoming, self._outgoing}
+        for sock in sockets:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
         if self._segment is not None:
             self._segment.close()
-        self._socket.close()
+        for sock in sockets:
+            sock.close()
 
     def _receive(self, parts: Sequence[memoryview]) -> None:
         try:
-            _receive_all(self._socket, list(parts))
+            _receive_all(self._incoming, list(parts))
         except BlockingIOError:
             raise Lost("the peer said nothing for too long") from None
         except OSError as error:
