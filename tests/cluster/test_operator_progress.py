@@ -207,8 +207,8 @@ async def test_news_is_asked_for_by_its_number_and_again_at_once(serve: Serve) -
 RULING = wire.Ruling("pod-uid", 0, next_attempt=1)
 
 
-async def test_a_ruling_is_sent_and_its_answer_is_the_report(serve: Serve) -> None:
-    said = []
+async def test_a_ruling_is_sent_and_its_answer_is_the_report_and_news(serve: Serve) -> None:
+    said, changes = [], Changes()
 
     async def answer(request: web.BaseRequest) -> web.Response:
         assert (request.method, request.path) == ("POST", "/v1/ruling")
@@ -217,11 +217,12 @@ async def test_a_ruling_is_sent_and_its_answer_is_the_report(serve: Serve) -> No
         return web.Response(body=codec.encode(REPORT))
 
     await serve(answer)
-    async with Poller(Changes(), seconds=60, concurrency=2) as poller:
+    async with Poller(changes, seconds=60, concurrency=2) as poller:
         assert not await poller.rule(KEY, RULING)
         poller.want(KEY, TARGET)
         assert await poller.rule(KEY, RULING)
-    assert (said, poller.report(KEY)) == ([RULING], REPORT)
+        assert await poller.rule(KEY, RULING)
+    assert (said, poller.report(KEY), changes.keys) == ([RULING, RULING], REPORT, [KEY])
 
 
 @pytest.mark.parametrize(
