@@ -135,7 +135,7 @@ kind-test: ## The examples as pods on the kind cluster, a killed worker, the cha
 	$(call KIND,_kind-test)
 
 .PHONY: kind-down
-kind-down: ## Uninstall the chart, see that only the CRD is left, remove the cluster
+kind-down: ## Uninstall the chart, see that only the CRD is left of it, remove the cluster
 	$(call KIND,_kind-down)
 
 .PHONY: _kind-up _kind-test _kind-down _kind-there

@@ -21,9 +21,10 @@ CHANGES = """
 ## What may change
 
 Of a created job `spec.cleanup`, `spec.restart`, `spec.deadlines` and `spec.suspend`; until it has started also
-`spec.worker.replicas`, `spec.scheduling` and `spec.worker.template`: pods that an older template made are replaced. A
-later change of the template, of `restart.scope` or of `deadlines.hangSeconds` waits for the next restart, which then
-replaces all pods; the status says so. To train with other settings, create another job.
+`spec.worker.replicas`, `spec.elastic`, `spec.scheduling` and both templates, the workers' and the servers': pods that
+an older template made are replaced. A later change of a template, of `restart.scope` or of `deadlines.hangSeconds`
+waits for the next restart, which then replaces all pods; the status says so. To train with other settings, create
+another job.
 """
 
 SILENCE = f"""
@@ -41,6 +42,9 @@ say the field in the container's or the pod's |
 `runAsUser: 1000` (any number), or `runAsNonRoot: false` |
 | `{names.SHARED_MEMORY_MOUNT}` of the trainer | in memory, as large as the pod's memory limit, and part of it | \
 mount a volume there; `hostIPC: true` keeps the node's |
+| `hostNetwork: true` | `dnsPolicy: ClusterFirstWithHostNet`, since pods find each other by their names; worker 0 \
+claims port {names.COORDINATOR_PORT} of its node, so that those of two jobs are kept apart | say the `dnsPolicy`; no \
+NetworkPolicy covers such pods, and a namespace with Pod Security `baseline` takes none |
 | ServiceAccount token | none | `automountServiceAccountToken: true` |
 | eviction of a running pod (drain, autoscaler) | waits for the job: a PodDisruptionBudget allows none (of an \
 elastic job, none below `minReplicas`), and the annotation \
@@ -49,8 +53,9 @@ elastic job, none below `minReplicas`), and the annotation \
 a NetworkPolicy of yours lets more in; `spec.network.policy: None` lets everybody in |
 | connections out of the pods | all | a NetworkPolicy of yours |
 
-To drain a node before its jobs have ended, delete their budgets (`kubectl delete pdb -l {names.LABEL_JOB}=NAME`) or use
-`kubectl drain --disable-eviction`.
+To drain a node before its jobs have ended, `kubectl drain NODE --delete-emptydir-data --disable-eviction`; or delete
+their budgets first (`kubectl delete pdb -l {names.LABEL_JOB}=NAME`) and leave `--disable-eviction` out. What is in an
+emptyDir goes with its pod, and `{names.SHARED_MEMORY_MOUNT}` is one.
 
 The operator is recognised by the label `{names.LABEL_COMPONENT}: {names.OPERATOR}` on its pods, which the chart sets.
 One that runs outside of the cluster is not let in where a network plugin enforces the policies: the job trains, its

@@ -111,7 +111,7 @@ def smoke_job() -> dict[str, Any]:
     """The job of `helm test`."""
     scope: dict[str, Any] = {"__name__": "smoke"}
     exec((CHART / "files/smoke.py").read_text(encoding="utf-8"), scope)
-    job: dict[str, Any] = scope["job"]("smoke", "image")
+    job: dict[str, Any] = scope["job"]("smoke", {}, {"image": "image"})
     return job
 
 

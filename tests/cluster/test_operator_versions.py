@@ -118,6 +118,18 @@ async def test_an_older_crd_drops_what_it_does_not_know_and_nothing_turns_in_cir
     assert sum("trainingjobs" in write for write in operator.writes) <= 12, operator.writes
 
 
+async def test_a_newer_crd_adds_a_field_that_means_nothing_here(
+    operator: Operator, client: Client, pocket: ApiServer | None, namespace: str
+) -> None:
+    need(pocket)
+    newer = copy.deepcopy(crd())
+    spec = newer["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    spec["restart"]["properties"]["fromTheFuture"] = {"type": "integer", "default": 5}
+    await replaced(client, newer)
+    async with operator.running():
+        await lives(client, namespace)
+
+
 def need(pocket: ApiServer | None) -> None:
     if pocket is None:
         pytest.skip("the CRD of a server that others use is not taken away")

@@ -6,8 +6,11 @@ import runpy
 from pathlib import Path
 
 import pytest
+from support.stored import causes
+from trireme.spec.documents import load
 
 ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "manifests/examples").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -21,6 +24,11 @@ def test_every_generated_file_is_fresh(generated: dict[Path, str]) -> None:
     assert stale == [], "run tools/generate.py"
 
 
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_api_server_takes_every_example(path: Path) -> None:
+    (job,) = (each for each in load(path.read_text(encoding="utf-8")) if each["kind"] == "TrainingJob")
+    assert causes(job) == []
+
+
 def test_every_golden_file_has_its_example() -> None:
-    examples = {path.name for path in (ROOT / "manifests/examples").glob("*.yaml")}
-    assert {path.name for path in (ROOT / "tests/golden").glob("*.yaml")} == examples
+    assert {path.name for path in (ROOT / "tests/golden").glob("*.yaml")} == {path.name for path in EXAMPLES}

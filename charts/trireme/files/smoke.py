@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 
@@ -12,11 +13,14 @@ from trireme.cluster.resources import TRAINING_JOBS
 POLL_SECONDS = 1.0
 
 
-def job(name: str, image: str) -> Object:
-    """Two pods that agree on their ranks; nothing is trained, so that the operator's own image will do."""
+def job(name: str, pod: Object, container: Object) -> Object:
+    """Two pods that agree on their ranks; nothing is trained, so that the operator's own image will do.
+
+    `pod` and `container`: what the chart's values say of where such a pod finds its image, its node and its resources.
+    """
     trainer = {
+        **container,
         "name": "trainer",
-        "image": image,
         "command": ["python3", "-c", "import os; print('rank', os.environ['RANK'], 'of', os.environ['WORLD_SIZE'])"],
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -25,7 +29,8 @@ def job(name: str, image: str) -> Object:
         },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }
-    pod = {
+    spec = {
+        **pod,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [trainer],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
@@ -36,7 +41,7 @@ def job(name: str, image: str) -> Object:
         "metadata": {"name": name},
         "spec": {
             "strategy": "AllReduce",
-            "worker": {"replicas": 2, "template": {"spec": pod}},
+            "worker": {"replicas": 2, "template": {"spec": spec}},
             "allReduce": {"backend": "Torch"},
         },
     }
@@ -44,8 +49,9 @@ def job(name: str, image: str) -> Object:
 
 async def main() -> int:
     namespace, name = os.environ["TEST_NAMESPACE"], os.environ["TEST_NAME"]
+    pod, container = json.loads(os.environ["TEST_POD"]), json.loads(os.environ["TEST_CONTAINER"])
     async with await Client.connect() as client:
-        await client.create(TRAINING_JOBS, namespace, job(name, os.environ["TEST_IMAGE"]))
+        await client.create(TRAINING_JOBS, namespace, job(name, pod, container))
         said = ""
         try:
             async with asyncio.timeout(float(os.environ["TEST_SECONDS"])):

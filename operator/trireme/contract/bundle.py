@@ -15,10 +15,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trireme.contract import environ, exits
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold: real ones would change the hash from build to build."""
 _WORKER = "trireme_worker"
-_MAIN = f"from {_WORKER}.__main__ import main\n\nmain()\n"
+OLDEST = (3, 10)
+"""Python that the agent and the contract run on."""
+_MAIN = f"""\
+import os
+import sys
+
+if sys.version_info < {OLDEST}:
+    said = "python3 is %d.%d.%d, and the agent needs %d.%d or newer" % (sys.version_info[:3] + {OLDEST})
+    sys.stderr.write("[agent] " + said + "\\n")
+    path = os.environ.get("{environ.TERMINATION_LOG}", "{environ.TERMINATION_PATH}")
+    if "{environ.TERMINATION_LOG}" in os.environ or os.path.exists(path):
+        with open(path, "w") as file:
+            file.write(said)
+    sys.exit({exits.BAD_ENVIRONMENT})
+
+from {_WORKER}.__main__ import main
+
+main()
+"""
+"""Any Python 3 can read it: what is imported needs OLDEST, and would fail without a word to the operator."""
 
 
 @dataclass(frozen=True)

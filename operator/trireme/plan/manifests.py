@@ -32,6 +32,7 @@ _DOWNWARD = {
 }
 _OWN = (environ.ROLE, environ.INDEX, environ.SLOTS, environ.SHARDS, environ.ATTEMPT)
 """Variables that differ between pods, or between attempts."""
+_COORDINATOR = {"containerPort": names.COORDINATOR_PORT, "hostPort": names.COORDINATOR_PORT}
 _SHARED_MEMORY = {"name": names.SHARED_MEMORY_VOLUME, "emptyDir": {"medium": "Memory"}}
 """Without a size of its own: Kubernetes gives it the pod's memory limit, and what it holds counts against that."""
 
@@ -45,6 +46,8 @@ def pod(plan: Plan, pod: PodPlan) -> Manifest:
     # First in the list, so that the user's own variables may refer to them: $(TRIREME_INDEX).
     own = zip(_OWN, (pod.role, pod.index, pod.slots, pod.shards, plan.attempt), strict=True)
     trainer = {**trainer, "env": [*({"name": name, "value": str(value)} for name, value in own), *trainer["env"]]}
+    if spec.get("hostNetwork") and (pod.role, pod.index) == (names.ROLE_WORKER, 0):
+        trainer["ports"] = _with_coordinator(trainer.get("ports") or [])
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -64,6 +67,12 @@ def pod(plan: Plan, pod: PodPlan) -> Manifest:
             "containers": [*containers[:position], trainer, *containers[position + 1 :]],
         },
     }
+
+
+def _with_coordinator(ports: list[Manifest]) -> list[Manifest]:
+    """On the node's network: the scheduler keeps apart pods that want the same port of a node."""
+    said = any(port["containerPort"] == names.COORDINATOR_PORT for port in ports)
+    return ports if said else [*ports, _COORDINATOR]
 
 
 def templates(job: TrainingJob, layout: Layout, agent: str) -> dict[str, Manifest]:
@@ -96,6 +105,7 @@ def _template(job: TrainingJob, layout: Layout, agent: str, said: Template) -> M
             "subdomain": names.service_name(job.name),
             "restartPolicy": "Never",
             **_grace_period(job, spec),
+            **_names_of_pods(spec),
             "automountServiceAccountToken": spec.get("automountServiceAccountToken") or False,
             "enableServiceLinks": spec.get("enableServiceLinks") or False,
             **({"initContainers": [confined(c, spec) for c in init]} if init else {}),
@@ -111,6 +121,12 @@ def _grace_period(job: TrainingJob, spec: Manifest) -> Manifest:
     if job.spec.checkpoint is None or spec.get("terminationGracePeriodSeconds") is not None:
         return {}
     return {"terminationGracePeriodSeconds": job.spec.checkpoint.grace_seconds + environ.AGENT_SECONDS}
+
+
+def _names_of_pods(spec: Manifest) -> Manifest:
+    """By default a pod on its node's network knows the names that the node knows, and not those of the cluster."""
+    on_node = spec.get("hostNetwork") and not spec.get("dnsPolicy")
+    return {"dnsPolicy": "ClusterFirstWithHostNet"} if on_node else {}
 
 
 def _shares_memory(trainer: Manifest, spec: Manifest) -> bool:

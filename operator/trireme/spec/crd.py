@@ -1,28 +1,20 @@
 """The CustomResourceDefinition of TrainingJob, generated from the models; manifests/crd.yaml is its text.
 
-The API server knows structure, limits and these rules. It cannot look into the pod template (a whole one would make the
-CRD too big for `kubectl apply`), so a change of the template is not refused here: until the job has started the
-operator replaces pods of another plan, afterwards it ignores the change and says so in the status.
+The API server knows structure, limits and rules (`rules`). It cannot look into the pod templates (a whole one would
+make the CRD too big for `kubectl apply`), so a change of a template, the servers' too, is not refused here: until the
+job has started the operator replaces pods of another plan, afterwards the change waits for a restart, and the status
+says so.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic.alias_generators import to_camel
-
 from trireme.contract import names
+from trireme.spec import rules
 from trireme.spec.model import JobSpec
-from trireme.spec.parse import HOROVOD_ONLY
 from trireme.spec.status import JobStatus
 from trireme.spec.structural import Schema, structural
-
-IMMUTABLE = "field is immutable"
-"""In the words of the API server's own kinds."""
-
-_HOROVOD_FIELDS = " || ".join(f"has(self.{to_camel(field)})" for field in HOROVOD_ONLY)
-
-_NOT_STARTED = "!has(oldSelf.status) || !has(oldSelf.status.startTime)"
 
 _COLUMNS: tuple[dict[str, Any], ...] = (
     {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
@@ -77,7 +69,7 @@ def crd() -> dict[str, Any]:
 
 
 def _schema() -> Schema:
-    return {
+    schema: Schema = {
         "description": "A distributed training job.",
         "type": "object",
         "required": ["spec"],
@@ -85,91 +77,12 @@ def _schema() -> Schema:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": _spec(),
+            "spec": structural(JobSpec),
             "status": _status(),
         },
-        "x-kubernetes-validations": [
-            {
-                "rule": f"size(self.metadata.name) <= {names.JOB_NAME_MAX} && !self.metadata.name.contains('.')",
-                "message": f"metadata.name must be at most {names.JOB_NAME_MAX} characters without a dot: "
-                f"it begins the hostnames of the pods, which may have {names.LABEL_MAX}",
-            },
-            {
-                "rule": "self.spec.worker.replicas == oldSelf.spec.worker.replicas || has(self.spec.elastic)"
-                f" || {_NOT_STARTED}",
-                "message": "replicas cannot change after the job has started, unless it is elastic (spec.elastic)",
-                "fieldPath": ".spec.worker.replicas",
-            },
-            {
-                "rule": "!has(self.spec.elastic) || self.spec.worker.replicas >= self.spec.elastic.minReplicas",
-                "message": "replicas must be at least elastic.minReplicas",
-                "fieldPath": ".spec.worker.replicas",
-            },
-            {
-                "rule": "!has(self.spec.elastic) || self.spec.worker.replicas <= self.spec.elastic.maxReplicas",
-                "message": "replicas must be at most elastic.maxReplicas",
-                "fieldPath": ".spec.worker.replicas",
-            },
-            {
-                "rule": "has(self.spec.elastic) == has(oldSelf.spec.elastic)"
-                " && (!has(self.spec.elastic) || self.spec.elastic == oldSelf.spec.elastic)"
-                f" || {_NOT_STARTED}",
-                "message": "elastic cannot change after the job has started",
-                "fieldPath": ".spec.elastic",
-            },
-            {
-                "rule": "self.spec.scheduling == oldSelf.spec.scheduling"
-                " || !has(oldSelf.status) || !has(oldSelf.status.startTime)",
-                "message": "scheduling cannot change after the job has started",
-                "fieldPath": ".spec.scheduling",
-            },
-        ],
     }
-
-
-def _spec() -> Schema:
-    spec = structural(JobSpec)
-    properties = spec["properties"]
-    _add_rule(properties["strategy"], "self == oldSelf", IMMUTABLE)
-    _add_rule(properties["allReduce"], "self == oldSelf", IMMUTABLE)
-    _add_rule(properties["server"], "self == oldSelf", IMMUTABLE)
-    _add_rule(properties["parameterServer"], "self == oldSelf", IMMUTABLE)
-    _add_rule(
-        properties["parameterServer"],
-        "!has(self.staleness) || self.consistency == 'Bounded'",
-        "staleness works with consistency Bounded only",
-    )
-    _add_rule(properties["network"], "self == oldSelf", IMMUTABLE)
-    _add_rule(properties["managedBy"], "self == oldSelf", IMMUTABLE)
-    _add_rule(
-        spec,
-        "has(self.checkpoint) == has(oldSelf.checkpoint)"
-        " && (!has(self.checkpoint) || self.checkpoint == oldSelf.checkpoint)",
-        IMMUTABLE,
-        fieldPath=".checkpoint",
-    )
-    _add_rule(
-        properties["scheduling"],
-        "!has(self.queue) || !(self.gang in ['Native', 'Coscheduling'])",
-        "with a queue of Kueue leave gang out, it admits all pods at once",
-    )
-    _add_rule(
-        properties["allReduce"],
-        f"self.backend == 'Horovod' || !({_HOROVOD_FIELDS})",
-        f"{', '.join(map(to_camel, HOROVOD_ONLY))} work with backend Horovod only",
-    )
-    _add_rule(
-        properties["worker"],
-        "has(self.processesPerReplica) == has(oldSelf.processesPerReplica)"
-        " && (!has(self.processesPerReplica) || self.processesPerReplica == oldSelf.processesPerReplica)",
-        IMMUTABLE,
-        fieldPath=".processesPerReplica",
-    )
-    return spec
-
-
-def _add_rule(schema: Schema, rule: str, message: str, **more: str) -> None:
-    schema.setdefault("x-kubernetes-validations", []).append({"rule": rule, "message": message, **more})
+    rules.add(schema)
+    return schema
 
 
 def _status() -> Schema:

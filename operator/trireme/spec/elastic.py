@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from trireme.spec.errors import FieldError
 from trireme.spec.model import ConsistencyMode, Gang, JobSpec, RestartScope, Strategy
 
+NOT_ALL = "an elastic job needs Failed: it goes on with the pods that run, and All restarts every pod"
+NOT_COLOCATED = "an elastic job needs servers of their own: shards in worker pods would come and go with them"
+NOT_SYNC = "an elastic job needs Bounded or Async: Sync waits for the push of every worker"
+NO_QUEUE = "leave it out of an elastic job, or use gang Volcano: Kueue admits a fixed number of pods at once"
+
 
 def least(spec: JobSpec) -> int:
     """Workers with which the job runs."""
@@ -27,14 +32,11 @@ def check(spec: JobSpec) -> Iterator[FieldError]:
     if upper < wanted:
         yield FieldError("spec.elastic.maxReplicas", f"must be at least worker.replicas, got {upper} of {wanted}")
     if spec.restart.scope is RestartScope.ALL:
-        yield FieldError("spec.restart.scope", "All restarts every pod; an elastic job goes on with those that run")
+        yield FieldError("spec.restart.scope", NOT_ALL)
     if spec.strategy is Strategy.PARAMETER_SERVER:
         if spec.server.colocated:
-            yield FieldError("spec.server.colocated", "shards in worker pods would come and go with them")
+            yield FieldError("spec.server.colocated", NOT_COLOCATED)
         if spec.parameter_server.consistency is ConsistencyMode.SYNC:
-            yield FieldError(
-                "spec.parameterServer.consistency",
-                "Sync waits for the push of every worker; an elastic job needs Bounded or Async",
-            )
+            yield FieldError("spec.parameterServer.consistency", NOT_SYNC)
     if spec.scheduling.queue and spec.scheduling.gang is not Gang.VOLCANO:
-        yield FieldError("spec.scheduling.queue", "admits a fixed number of pods at once; an elastic job has none")
+        yield FieldError("spec.scheduling.queue", NO_QUEUE)

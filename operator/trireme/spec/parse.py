@@ -1,7 +1,9 @@
 """From the JSON object of a TrainingJob to the typed one, or to all that is wrong with it.
 
-The object comes from the API server or straight from a user's file. Nothing is ignored: a field that is not known, or
-does not work in this version, is refused. The messages speak to a user, so pydantic's own words never leave this file.
+The object comes from the API server or straight from a user's file. Of a file nothing is ignored: a field that is not
+known, or does not work in this version, is refused. A stored object has only fields of its CRD, which may be newer than
+this version and adds its defaults to every job; what we do not know of these is passed over. Nobody prunes templates:
+unknown fields there are refused always. The messages speak to a user: pydantic's own words never leave this file.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ LATER_STRATEGIES = ("ModelParallel", "Hybrid")
 
 HOROVOD_ONLY = ("timeout_seconds", "fusion_threshold_bytes", "cycle_time_milliseconds", "timeline_file")
 """Fields of AllReduce that torch.distributed has no counterpart for."""
+HOROVOD_ALONE = "works with backend Horovod only"
 
 
 def parse(obj: Any) -> TrainingJob:
@@ -37,8 +40,9 @@ def parse(obj: Any) -> TrainingJob:
     if not isinstance(obj, dict):
         raise InvalidSpec((FieldError(names.KIND, f"must be a mapping, got {words.describe(obj)}"),))
     metadata = obj.get("metadata")
-    problems = [*_top_level(obj), *_metadata(metadata)]
-    spec, wrong = _spec(obj.get("spec"))
+    stored = isinstance(metadata, dict) and bool(metadata.get("uid"))
+    problems = [*_top_level(obj, stored), *_metadata(metadata, stored)]
+    spec, wrong = _spec(obj.get("spec"), stored)
     problems += wrong
     if problems or spec is None or not isinstance(metadata, dict):
         raise InvalidSpec(tuple(sorted(set(problems))))
@@ -57,23 +61,22 @@ def ours(obj: Mapping[str, Any]) -> bool:
     return not isinstance(spec, dict) or spec.get("managedBy") in (None, names.CONTROLLER)
 
 
-def _top_level(obj: Mapping[Any, Any]) -> Iterator[FieldError]:
+def _top_level(obj: Mapping[Any, Any], stored: bool) -> Iterator[FieldError]:
     for key, expected in (("apiVersion", names.API_VERSION), ("kind", names.KIND)):
         if obj.get(key) != expected:
             yield FieldError(key, f"must be {expected}, got {words.describe(obj.get(key))}")
     for key in map(str, obj):
-        if key not in TOP_LEVEL:
+        if key not in TOP_LEVEL and not stored:
             yield FieldError(words.shown(key), words.unknown_field(key, TOP_LEVEL))
 
 
-def _metadata(metadata: Any) -> Iterator[FieldError]:
+def _metadata(metadata: Any, stored: bool) -> Iterator[FieldError]:
     if not isinstance(metadata, dict):
         yield FieldError("metadata", "is required: it holds the job's name")
         return
-    # What a server sent was checked by it, and a newer one may know more fields than we do.
     known = kubernetes_schema.definitions()["ObjectMeta"]["properties"]
-    sent = {key: metadata[key] for key in metadata if key in known} if metadata.get("uid") else metadata
-    problems = list(kubernetes_schema.check("ObjectMeta", sent, "metadata"))
+    checked = {key: metadata[key] for key in metadata if key in known} if stored else metadata
+    problems = list(kubernetes_schema.check("ObjectMeta", checked, "metadata"))
     yield from problems
     if not problems:
         yield from _name(metadata.get("name"))
@@ -99,7 +102,7 @@ def _name(name: str | None) -> Iterator[FieldError]:
         yield FieldError("metadata.name", f"{_LABEL_FORM}, got {words.describe(name)}: pods' hostnames begin with it")
 
 
-def _spec(spec: Any) -> tuple[JobSpec | None, list[FieldError]]:
+def _spec(spec: Any, stored: bool) -> tuple[JobSpec | None, list[FieldError]]:
     problems: list[FieldError] = []
     for role, check in ((names.ROLE_WORKER, template.check), (names.ROLE_SERVER, template.check_server)):
         said = spec.get(role) if isinstance(spec, dict) else None
@@ -107,7 +110,7 @@ def _spec(spec: Any) -> tuple[JobSpec | None, list[FieldError]]:
         if isinstance(pods, dict):
             problems += check(pods, f"spec.{role}.template")
     try:
-        typed = JobSpec.model_validate({} if spec is None else spec)
+        typed = JobSpec.model_validate({} if spec is None else spec, extra="ignore" if stored else "forbid")
     except ValidationError as error:
         return None, problems + [_in_plain_words(detail) for detail in error.errors(include_url=False)]
     except RecursionError:  # enumerations put what they were given into words, all of it
@@ -120,9 +123,7 @@ def _cross_field(spec: JobSpec) -> Iterator[FieldError]:
     if spec.all_reduce.backend is Backend.TORCH:
         for field in HOROVOD_ONLY:
             if getattr(spec.all_reduce, field) is not None:
-                yield FieldError(
-                    f"spec.allReduce.{to_camel(field)}", "works with backend Horovod only, and this is Torch"
-                )
+                yield FieldError(f"spec.allReduce.{to_camel(field)}", f"{HOROVOD_ALONE}, and this is Torch")
     yield from scheduling.check(spec)
     yield from checkpoint.check(spec)
     yield from elastic.check(spec)

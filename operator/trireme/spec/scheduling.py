@@ -12,6 +12,7 @@ from trireme.spec.lenient import mapping
 from trireme.spec.model import Gang, JobSpec
 
 VOLCANO_SCHEDULER = "volcano"
+QUEUE_IS_A_GANG = "Kueue admits all pods at once: leave gang out"
 _PATH = "spec.scheduling"
 _POD = "spec.worker.template.spec"
 _RESERVED = {
@@ -26,7 +27,7 @@ def check(spec: JobSpec) -> Iterator[FieldError]:
     pod = mapping(template, "spec")
     priority, scheduler = pod.get("priorityClassName"), pod.get("schedulerName")
     if said.queue and said.gang in (Gang.NATIVE, Gang.COSCHEDULING):
-        yield FieldError(f"{_PATH}.queue", f"Kueue admits all pods at once: leave gang out, and not {said.gang.value}")
+        yield FieldError(f"{_PATH}.queue", f"{QUEUE_IS_A_GANG}, and not {said.gang.value}")
     if said.priority_class_name and priority and priority != said.priority_class_name:
         yield FieldError(
             f"{_PATH}.priorityClassName", f"the template says {words.describe(priority)} at {_POD}.priorityClassName"

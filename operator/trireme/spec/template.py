@@ -35,6 +35,7 @@ _OURS = {
     "hostnameOverride": "cannot be set: the pods find each other by the hostnames that the operator gives them",
     "ephemeralContainers": "cannot be set in a template; use `kubectl debug` on a running pod",
 }
+_DECIDES = "the operator decides what is tried again"
 
 
 def trainer_position(containers: Sequence[Mapping[str, Any]]) -> int:
@@ -110,7 +111,7 @@ def _check(template: Mapping[str, Any], path: str, command_required: bool) -> It
         if spec.get(key):
             yield FieldError(f"{path}.{key}", reason)
     if spec.get("restartPolicy") not in (None, "Never"):
-        yield FieldError(f"{path}.restartPolicy", "must be Never or left out: the operator decides what is tried again")
+        yield FieldError(f"{path}.restartPolicy", f"must be Never or left out: {_DECIDES}")
     volumes = [text(volume, "name") for volume in mappings(spec, "volumes")]
     yield from _duplicates(volumes, [f"{path}.volumes[{i}].name" for i in range(len(volumes))])
     for index, name in enumerate(volumes):
@@ -168,6 +169,10 @@ def _check_trainer(container: Mapping[str, Any], path: str, command_required: bo
         yield FieldError(
             f"{path}.command", "is required: the agent runs it, and an image's ENTRYPOINT cannot be seen from outside"
         )
+    if container.get("restartPolicy") not in (None, "", "Never"):
+        yield FieldError(f"{path}.restartPolicy", f"must be Never or left out: {_DECIDES}")
+    if container.get("restartPolicyRules"):
+        yield FieldError(f"{path}.restartPolicyRules", f"cannot be set: {_DECIDES}")
     if container.get("terminationMessagePath") not in (None, "", environ.TERMINATION_PATH):
         yield FieldError(
             f"{path}.terminationMessagePath", f"must be {environ.TERMINATION_PATH}: the agent writes there"

@@ -15,6 +15,7 @@ from support import psgroup
 from support.psgroup import together
 from trireme_worker.comm.ps.client import Client
 from trireme_worker.comm.ps.errors import ParameterServerError
+from trireme_worker.comm.ps.operation import Operation
 
 ROWS = torch.tensor([3, 250_000, 3, 299_999])
 GRADIENT = torch.arange(12, dtype=torch.float32).view(4, 3)
@@ -69,6 +70,15 @@ def mistakes() -> dict[str, tuple[Callable[[Client], object], str]]:
         "function": (lambda c: c.register("x", [1], function={"name": "sdg"}), "no update function 'sdg'"),
         "filter": (lambda c: c.register("x", [1], filters=["fp8"]), "no filter 'fp8'"),
         "rows": (lambda c: c.pull_rows("w", torch.tensor([10])), "has rows 0 to 9, got 10 to 10"),
+        "complex": (lambda c: c.register("x", torch.ones(1, dtype=torch.complex64)), "have no complex tensors"),
+        "complex push": (
+            lambda c: c.push("w", torch.ones(10, dtype=torch.complex64)),
+            "use torch.view_as_real of them",
+        ),
+        "complex rows": (
+            lambda c: c.push_rows("w", torch.tensor([1]), torch.ones(1, 1, dtype=torch.complex64)),
+            "have no complex tensors",
+        ),
         "checkpoint": (lambda c: c.checkpoint(), "there is no checkpoint directory"),
         "nan": (
             lambda c: c.wait(c.push("w", torch.tensor([0.0] * 4 + [float("nan")] + [0.0] * 5))),
@@ -87,6 +97,20 @@ def test_a_mistake_is_told(name: str) -> None:
             call(client)
         client.wait(client.push("w", torch.ones(10)))
         assert client.pull("w").tolist() == [1] * 10
+
+
+def test_a_failure_is_told_once_and_the_rest_goes_on() -> None:
+    with psgroup.group(workers=1) as group:
+        client = group.client(0)
+        client.register("w", [2])
+        failing = client.push("w", torch.tensor([0.0, float("nan")]))
+        with pytest.raises(ParameterServerError, match="NaN or infinite"):
+            client.wait(failing)
+        assert client.wait(failing)
+        assert client.pull("w").tolist() == [0, 0]
+        client.wait(client.push("w", torch.ones(2)))
+        assert client.pull("w").tolist() == [1, 1]
+        client.shutdown()
 
 
 class Broken:
@@ -170,6 +194,21 @@ def test_what_was_pushed_is_let_go_without_the_garbage_collector(options: dict[s
         assert [ref() for refs in pushed[:-2] for ref in refs] == [None] * 9  # threads may still refer to the last ones
 
 
+def test_pushes_that_nobody_waits_for_are_let_go() -> None:
+    with psgroup.group(workers=1) as group, uncollected():
+        client = group.client(0)
+        client.register("d", [1000])
+        before = operations()
+        pushed = []
+        for _ in range(5):
+            gradient = torch.ones(1000)
+            client.push("d", gradient)
+            pushed.append(weakref.ref(gradient))
+        assert client.pull("d").tolist() == [5.0] * 1000
+        assert [ref() for ref in pushed[:-2]] == [None] * 3
+        assert operations() - before <= 2
+
+
 def test_a_client_ends_after_the_threads_that_hold_tensors() -> None:
     """One that lets go of a tensor while the interpreter ends aborts the process."""
     with psgroup.group(workers=1, servers=1) as group:
@@ -189,6 +228,10 @@ def test_a_client_ends_after_the_threads_that_hold_tensors() -> None:
         assert closing.is_alive()
         go_on.set()
         closing.join()
+
+
+def operations() -> int:
+    return sum(type(each) is Operation for each in gc.get_objects())
 
 
 @contextmanager

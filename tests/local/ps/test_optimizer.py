@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -68,6 +70,24 @@ def wrapped(group: psgroup.Group, **options: object) -> tuple[nn.Linear, ps.Dist
     return net, ps.DistributedOptimizer(inner, net.named_parameters(), client=group.client(0), **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # of the wrapped one's
+@pytest.mark.parametrize("scheduled", ["wrapped", "wrapping"])
+def test_a_schedule_goes_on_after_load_state_dict(scheduled: str) -> None:
+    net = nn.Linear(3, 2)
+    inner = torch.optim.SGD(net.parameters(), lr=0.5)
+    with psgroup.group(workers=1) as group:
+        optimizer = ps.DistributedOptimizer(inner, client=group.client(0))
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer if scheduled == "wrapping" else inner, 1, 0.5)
+        optimizer.load_state_dict(optimizer.state_dict())
+        before = net.bias.detach().clone()
+        for _ in range(2):
+            optimizer.zero_grad()
+            net(torch.zeros(1, 3)).sum().backward()
+            optimizer.step()
+            schedule.step()
+        assert torch.equal(net.bias.detach(), before - 0.5 - 0.25)
+
+
 def test_gradients_of_several_backwards_add_up_to_one_step() -> None:
     with psgroup.group(workers=1) as group:
         net, optimizer = wrapped(group, backward_passes_per_step=2)
@@ -87,11 +107,19 @@ def twigs() -> nn.ModuleList:
 
 DECAYED = [
     pytest.param(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}, id="sgd"),
+    pytest.param(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}, id="sgd-dampening"),
     pytest.param(torch.optim.Adagrad, {"lr": 0.1, "weight_decay": 0.1}, id="adagrad"),
     pytest.param(torch.optim.AdamW, {"lr": 0.1, "weight_decay": 0.1, "betas": (0.0, 0.0)}, id="adamw"),
 ]
 """AdamW's correction for its first steps counts the steps of the range: without betas there is none."""
-USED = [{0: [0, 1], 1: [0]}, {0: [0], 1: [0]}, {0: [0], 1: [0, 1]}, {0: [0], 1: [0]}, {0: [0, 1], 1: [0, 1]}]
+USED = [
+    {0: [0], 1: [0]},
+    {0: [0, 1], 1: [0]},
+    {0: [0], 1: [0]},
+    {0: [0], 1: [0, 1]},
+    {0: [0], 1: [0]},
+    {0: [0, 1], 1: [0, 1]},
+]
 """Of each step, the twigs that each worker uses."""
 
 
@@ -152,6 +180,28 @@ def test_a_parameter_without_a_gradient_counts_as_zeros_where_its_neighbour_has_
         assert torch.equal(net.weight.detach(), before)
 
 
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_sparse_gradient_is_made_dense_once_for_all_its_ranges(
+    monkeypatch: pytest.MonkeyPatch, overlap: bool
+) -> None:
+    made, to_dense = [], torch.Tensor.to_dense
+    monkeypatch.setattr(torch.Tensor, "to_dense", lambda tensor: made.append(tensor.shape) or to_dense(tensor))
+    nets = [nn.Embedding(100_000, 16, sparse=True) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    reference = torch.optim.SGD(nets[1].parameters(), lr=0.5)
+    with psgroup.group(workers=1) as group:
+        inner = torch.optim.SGD(nets[0].parameters(), lr=0.5)
+        optimizer = ps.DistributedOptimizer(inner, client=group.client(0), overlap=overlap)
+        assert len(group.clients[0].ranges("optimizer.0.0")) == 3
+        for step in range(2):
+            for net, each in zip(nets, (optimizer, reference), strict=True):
+                each.zero_grad()
+                net(torch.tensor([step, 3, 99_999, 3])).square().sum().backward()
+                each.step()
+    assert made == [(100_000, 16)] * 2
+    torch.testing.assert_close(nets[0].weight, nets[1].weight, rtol=0, atol=1e-6)
+
+
 def test_frozen_parameters_are_the_workers_own() -> None:
     net = nn.Linear(3, 2)
     net.weight.requires_grad_(False)
@@ -180,15 +230,188 @@ def test_clipping_between_backward_and_step_counts_without_overlap() -> None:
         assert torch.equal(net.bias.detach(), before - 0.125)
 
 
+def set_rate(net: nn.Linear, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.param_groups[0]["lr"] = 0.25
+
+
+def replace_gradient(net: nn.Linear, optimizer: torch.optim.Optimizer) -> None:
+    assert net.bias.grad is not None
+    net.bias.grad = net.bias.grad.clone()
+
+
+GRADIENTS = "gradients were changed between backward() and step(), when they were sent already"
+BETWEEN = [
+    pytest.param(lambda net, _: nn.utils.clip_grad_norm_(net.parameters(), 0.1), GRADIENTS, id="clip-norm"),
+    pytest.param(lambda net, _: nn.utils.clip_grad_value_(net.parameters(), 0.1), GRADIENTS, id="clip-value"),
+    pytest.param(lambda net, _: net.zero_grad(), GRADIENTS, id="none"),
+    pytest.param(lambda net, _: net.zero_grad(set_to_none=False), GRADIENTS, id="zero"),
+    pytest.param(replace_gradient, GRADIENTS, id="another"),
+    pytest.param(set_rate, "lr was changed from 0.5 to 0.25 between backward() and step()", id="rate"),
+]
+
+
+@pytest.mark.parametrize(("between", "told"), BETWEEN)
+def test_what_changes_after_it_was_sent_is_told(between: Callable[[nn.Linear, Any], None], told: str) -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group)
+        net(torch.ones(1, 3)).sum().backward()
+        between(net, optimizer)
+        with pytest.raises(ParameterServerError, match=re.escape(told) + r".*overlap=False\)"):
+            optimizer.step()
+
+
+def scaled(net: nn.Linear, optimizer: torch.optim.Optimizer, clip: bool) -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    scaler.scale(net(torch.ones(1, 3)).sum()).backward()
+    if clip:
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_value_(net.parameters(), 0.25)
+    scaler.step(optimizer)
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_a_grad_scaler_counts_without_overlap_and_is_refused_with_it(clip: bool) -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group, overlap=False)
+        before = net.bias.detach().clone()
+        scaled(net, optimizer, clip)
+        assert torch.equal(net.bias.detach(), before - (0.125 if clip else 0.5))
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group)
+        with pytest.raises(ParameterServerError, match=r"a GradScaler's gradients were sent scaled: .*overlap=False"):
+            scaled(net, optimizer, clip)
+
+
+def test_a_disabled_grad_scaler_changes_nothing() -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group)
+        before = net.bias.detach().clone()
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        scaler.scale(net(torch.ones(1, 3)).sum()).backward()
+        scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        assert torch.equal(net.bias.detach(), before - 0.5)
+
+
+@pytest.mark.parametrize("cleared", ["optimizer", "model"])
+def test_steps_that_a_grad_scaler_skips_are_skipped_on_the_servers(cleared: str) -> None:
+    nets = [nn.Linear(3, 2), nn.Linear(3, 2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+
+    def train(net: nn.Linear, optimizer: torch.optim.Optimizer) -> float:
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        for factor in (1.0, torch.inf, torch.inf, 2.0):
+            (optimizer if cleared == "optimizer" else net).zero_grad()
+            scaler.scale(net(torch.full((1, 3), factor)).sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        return scaler.get_scale()
+
+    with psgroup.group(workers=1) as group:
+        inner, reference = (torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9) for net in nets)
+        optimizer = ps.DistributedOptimizer(inner, client=group.client(0), overlap=False)
+        assert [train(nets[0], optimizer), train(nets[1], reference)] == [256.0, 256.0]
+        assert optimizer.served_steps == 2
+    for got, expected in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+def test_zero_grad_begins_a_step_anew_while_nothing_was_sent() -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group, backward_passes_per_step=2)
+        before = net.bias.detach().clone()
+        for passes in (1, 2):
+            optimizer.zero_grad()
+            for _ in range(passes):
+                net(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        assert torch.equal(net.bias.detach(), before - 1.0)
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_accumulation_closures_and_kept_gradients_are_no_changes(overlap: bool, set_to_none: bool) -> None:
+    nets = [nn.Linear(3, 2), nn.Linear(3, 2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+
+    def train(net: nn.Linear, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+        def closure() -> torch.Tensor:
+            net.zero_grad(set_to_none)
+            for part in range(2):
+                loss = net(torch.full((1, 3), part + 1.0)).square().sum()
+                loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        optimizer.zero_grad(set_to_none)
+        for part in range(2):
+            net(torch.full((1, 3), part - 1.0)).square().sum().backward()
+        optimizer.param_groups[0]["lr"] *= 1.0
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] *= 0.5
+        return optimizer.step(closure).detach()
+
+    with psgroup.group(workers=1) as group:
+        inner = torch.optim.SGD(nets[0].parameters(), lr=0.1)
+        optimizer = ps.DistributedOptimizer(inner, backward_passes_per_step=2, overlap=overlap, client=group.client(0))
+        losses = [train(nets[0], optimizer), train(nets[1], torch.optim.SGD(nets[1].parameters(), lr=0.1))]
+    torch.testing.assert_close(losses[0], losses[1])
+    for got, expected in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        pytest.param(torch.optim.SGD, {"momentum": 0.9}, id="sgd"),
+        pytest.param(torch.optim.AdamW, {}, id="adamw"),
+        pytest.param(torch.optim.Adagrad, {}, id="adagrad"),
+    ],
+)
+def test_state_that_servers_would_not_have_is_refused(
+    kind: type[torch.optim.Optimizer], options: dict[str, Any]
+) -> None:
+    net = nn.Linear(3, 2)
+    optimizer = make(kind, net, lr=0.5, **options)
+    with psgroup.group(workers=1) as group:
+        outer = ps.DistributedOptimizer(optimizer, client=group.client(0))
+        net(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        with pytest.raises(ParameterServerError, match="the optimizer has state of steps that were taken without"):
+            outer.load_state_dict(optimizer.state_dict())
+        with pytest.raises(ParameterServerError, match="the optimizer has state of steps that were taken without"):
+            ps.DistributedOptimizer(optimizer, client=group.clients[0])
+
+
+def test_sgd_without_momentum_has_no_state_to_lose() -> None:
+    net = nn.Linear(3, 2)
+    optimizer = make(torch.optim.SGD, net, lr=0.5)
+    net(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    with psgroup.group(workers=1) as group:
+        ps.DistributedOptimizer(optimizer, client=group.client(0)).load_state_dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_step_that_failed_leaves_nothing_to_wait_for(overlap: bool) -> None:
+    with psgroup.group(workers=1) as group:
+        net, optimizer = wrapped(group, overlap=overlap)
+        net(torch.full((1, 3), torch.nan)).sum().backward()
+        with pytest.raises(ParameterServerError, match="NaN or infinite"):
+            optimizer.step()
+        group.clients[0].shutdown()
+
+
 def test_misuse_is_told() -> None:
     with psgroup.group(workers=1) as group:
         net, optimizer = wrapped(group)
         net(torch.ones(1, 3)).sum().backward()
         with pytest.raises(ParameterServerError, match=r"zero_grad\(\) between backward\(\) and step\(\)"):
             optimizer.zero_grad()
+        optimizer.step()
+        net(torch.ones(1, 3)).sum().backward()
         with pytest.raises(ParameterServerError, match="gradients were computed more than 1 times before step"):
             net(torch.ones(1, 3)).sum().backward()
-        optimizer.step()
         with pytest.raises(ParameterServerError, match="parameter groups are added before"):
             optimizer.add_param_group({"params": []})
         with pytest.raises(ParameterServerError, match="1 of the optimizer's parameters are not in named_parameters"):

@@ -73,7 +73,7 @@ sys.exit(__main__.main())
 
 @pytest.mark.parametrize("error", ["MemoryError('no room')", "SystemExit(0)"])
 def test_a_process_whose_ranges_cannot_be_kept_ends(error: str, tmp_path: Path, agent_pyz: Path) -> None:
-    """And saves nothing: the ranges of the last checkpoint would be missing."""
+    """And saves nothing: the last checkpoint stays."""
     with agent(Board(1)) as url:
         ended = subprocess.run(
             [sys.executable, "-c", FAILS.format(error=error)],

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, TensorDataset
 from trireme_worker import checkpoint
 from trireme_worker.comm import ps
+from trireme_worker.comm.ps.errors import ParameterServerError
 
 EPOCHS, BATCH = 3, 4
 
@@ -78,6 +79,51 @@ def test_a_group_that_was_suspended_goes_on_from_its_checkpoint(tmp_path: Path) 
         assert train(again, served(group, again), tmp_path) == 7
     for got, expected in zip(again.parameters(), undisturbed.parameters(), strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
+
+
+SGD = {"name": "sgd", "lr": 0.5, "momentum": 0.5}
+
+
+def one_more(home: Path, length: int = 4, **options: Any) -> tuple[list[float], int]:
+    """Values and pushes of a table after one push more, which is saved."""
+    with psgroup.group(workers=1, checkpoints=home) as group:
+        client = group.client(0)
+        client.register("w", torch.zeros(length), **{"function": SGD, **options})
+        client.wait(client.push("w", torch.ones(length)))
+        group.servers[0].checkpoint()
+        return client.pull("w").tolist(), client.pushes("w")
+
+
+@pytest.mark.parametrize(
+    ("options", "second"),
+    [
+        ({"function": {**SGD, "lr": 0.25}}, -0.5 - 0.25 * 1.5),
+        ({"function": {**SGD, "momentum": 0.25}}, -0.5 - 0.5 * 1.25),
+        ({"filters": ["bf16"], "pull_filter": "bf16", "nan": "pass", "consistency": "Async"}, -0.5 - 0.5 * 1.5),
+    ],
+    ids=["lr", "momentum", "the rest"],
+)
+def test_options_may_change_when_a_job_goes_on(tmp_path: Path, options: dict[str, Any], second: float) -> None:
+    assert one_more(tmp_path) == ([-0.5] * 4, 1)
+    assert one_more(tmp_path, **options) == ([second] * 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        ({"length": 6}, "length 4 there, 6 here"),
+        ({"row": 2}, "row 1 there, 2 here"),
+        ({"function": {"name": "adamw"}}, r"states \['momentum'\] there, \['mean', 'square'\] here"),
+    ],
+    ids=["length", "row", "optimizer"],
+)
+def test_a_table_that_cannot_go_on_is_refused_and_what_was_saved_stays(
+    tmp_path: Path, options: dict[str, Any], difference: str
+) -> None:
+    one_more(tmp_path)
+    with pytest.raises(ParameterServerError, match=rf"table 'w' is not the one of the checkpoint .*\({difference}\)"):
+        one_more(tmp_path, **options)
+    assert one_more(tmp_path) == ([-0.5 - 0.5 * 1.5] * 4, 2)
 
 
 def test_a_part_that_nobody_would_save_is_refused() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import queue
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from support import psgroup
 from support.desk import wait_for
 from support.psgroup import HELD_SECONDS, TOKEN, Group
@@ -15,9 +18,12 @@ from trireme.contract import wire
 from trireme.contract.wire import Serving, View
 from trireme_worker.comm.ps import saver, server
 from trireme_worker.comm.ps.checkpoint import Checkpoints
+from trireme_worker.comm.ps.errors import ParameterServerError
+from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.greeting import Caller
 from trireme_worker.comm.ps.server import Settings
-from trireme_worker.comm.ps.slot import Slot
+from trireme_worker.comm.ps.slot import Slot, Status
+from trireme_worker.comm.ps.view import Placement
 from trireme_worker.views import Views
 
 WAIT_SECONDS = 20
@@ -143,3 +149,92 @@ def test_the_last_save_comes_after_the_one_under_way(tmp_path: Path, monkeypatch
         assert disk.begins()
         group.kill(0)
         assert "ps-save" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_worker_that_asked_for_a_save_is_served_during_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save may take longer than a connection may be silent."""
+    disk = Disk(monkeypatch)
+    with psgroup.group(workers=1, checkpoints=tmp_path, checkpoint_seconds=1000) as group:
+        client = group.client(0)
+        client.register("w", torch.ones(2))
+        (channel,) = client._connections.alive()
+        saving = threading.Thread(target=lambda: paths.extend(client.checkpoint()))
+        paths: list[str] = []
+        saving.start()
+        try:
+            assert disk.begins()
+            assert channel.ask(Header(Kind.PING), seconds=WAIT_SECONDS).header.kind is Kind.DONE
+            assert client.pull("w").tolist() == [1, 1]
+            assert saving.is_alive()
+        finally:
+            disk.free.release()
+            saving.join(WAIT_SECONDS)
+        assert paths == [str(tmp_path / "parameter-server" / "server-0")]
+
+
+def test_each_who_asks_during_a_save_has_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    heard: queue.SimpleQueue[object] = queue.SimpleQueue()
+    with psgroup.group(checkpoints=tmp_path, checkpoint_seconds=1000) as group:
+        group.servers[0].ask_checkpoint(heard.put)
+        assert disk.begins()
+        for _ in range(2):
+            group.servers[0].ask_checkpoint(heard.put)
+        disk.free.release()
+        path = heard.get(timeout=WAIT_SECONDS)
+        assert disk.begins()
+        assert heard.empty()
+        disk.free.release()
+        assert [heard.get(timeout=WAIT_SECONDS) for _ in range(2)] == [path] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (MemoryError("no room"), "no room"),
+    ],
+    ids=["a full disk", "no memory"],
+)
+def test_who_asked_for_a_save_hears_that_it_failed(
+    error: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(checkpoints: Checkpoints, slots: Sequence[Slot]) -> Path:
+        raise error
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    with (
+        psgroup.group(workers=1, checkpoints=tmp_path, checkpoint_seconds=1000) as group,
+        pytest.raises(ParameterServerError, match=f"the checkpoint could not be written: .*{said}"),
+    ):
+        group.client(0).checkpoint()
+
+
+def test_a_save_before_any_worker_has_registered_loses_nothing(tmp_path: Path) -> None:
+    """As of a resumed job: its servers are up long before its workers, and may be told to end meanwhile."""
+    for _ in range(2):
+        with psgroup.group(workers=1, checkpoints=tmp_path) as group:
+            group.servers[0].checkpoint()
+            client = group.client(0)
+            client.register("w", [2], reduction="sum")
+            client.wait(client.push("w", torch.ones(2)))
+            group.servers[0].checkpoint()
+            values = client.pull("w").tolist()
+    assert values == [2, 2]
+
+
+def test_ranges_are_saved_while_a_view_moves_them(tmp_path: Path) -> None:
+    """As when a group is told to end: the first server that has ended makes a new view for the others."""
+    with psgroup.group(workers=1, checkpoints=tmp_path) as group:
+        client = group.client(0)
+        client.register("w", [2], reduction="sum")
+        client.wait(client.push("w", torch.ones(2)))
+        server = group.servers[0]
+        silent = replace(server.serving, index=1, incarnation="silent", port=1, socket="@nobody")
+        server.keeper.offer(Placement(View(99, 2, (server.serving, silent)), 0))
+        wait_for(lambda: [slot.status for slot in server.shard.slots.values()] == [Status.FROZEN])
+        server.checkpoint()
+    with psgroup.group(workers=1, checkpoints=tmp_path) as group:
+        client = group.client(0)
+        client.register("w", [2], reduction="sum")
+        assert (client.pull("w").tolist(), client.pushes("w")) == ([1, 1], 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import pytest
 import torch
 from support import psfire, psgroup
 from support.psgroup import Group, together
+from trireme_worker.comm.ps import copies
 from trireme_worker.comm.ps.client import Client
 from trireme_worker.comm.ps.consistency import Consistency
+from trireme_worker.comm.ps.copies import Copy
 from trireme_worker.comm.ps.errors import ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.frame import Header, Kind
 from trireme_worker.comm.ps.shard import Shard
-from trireme_worker.comm.ps.slot import Status
+from trireme_worker.comm.ps.slot import Slot, Status
 from trireme_worker.comm.ps.view import Watch
 
 LENGTH = 2_000_000
@@ -75,6 +78,19 @@ def test_without_a_backup_the_last_checkpoint_counts(tmp_path: Path, caplog: pyt
         client.wait(client.push("w", torch.ones(LENGTH)))
         assert counted(client) == [3, 4]
     assert "went back from push 3 to 2" in caplog.text
+
+
+@pytest.mark.parametrize("backups", [0, 1])
+def test_a_server_that_is_told_to_end_takes_no_acknowledged_push_along(backups: int, tmp_path: Path) -> None:
+    """Its last save takes a while; what comes meanwhile is for its successors."""
+    with psgroup.group(servers=2, workers=1, backups=backups, checkpoints=tmp_path) as group:
+        client = pushed(group.client(0), 2)
+        group.servers[0].last_checkpoint()
+        timestamp = client.push("w", torch.ones(LENGTH))
+        assert not client.wait(timestamp, 0.3)
+        group.kill(0)
+        client.wait(timestamp)
+        assert (counted(client), client.pushes("w")) == ([3], 3)
 
 
 def test_pulls_do_not_wait_for_pushes_that_were_lost(tmp_path: Path) -> None:
@@ -138,6 +154,28 @@ def test_a_new_view_keeps_what_a_word_of_the_old_one_would_discard() -> None:
         with pytest.raises(Refused, match="this server has view 2"):
             link.ask(Header(Kind.DISCARD, view=1, table=key[0], index=key[1]))
         assert list(server.shard.slots) == before
+
+
+def test_nobody_joins_a_range_while_its_copy_for_a_backup_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    free: list[bool] = []
+    whole = copies.of
+
+    def of(slot: Slot) -> tuple[Copy, list[torch.Tensor]]:
+        looking = threading.Thread(target=lambda: free.append(takes(slot)))
+        looking.start()
+        looking.join()
+        return whole(slot)
+
+    def takes(slot: Slot) -> bool:
+        """Whether another thread could change the clock."""
+        if taken := slot.lock.acquire(blocking=False):
+            slot.lock.release()
+        return taken
+
+    monkeypatch.setattr(copies, "of", of)
+    with psgroup.group(servers=2, workers=1, backups=1) as group:
+        pushed(group.client(0), 1)
+    assert set(free) == {False}
 
 
 def test_a_primary_that_was_cut_off_acknowledges_nothing() -> None:

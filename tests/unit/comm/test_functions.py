@@ -13,7 +13,7 @@ OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1),
     "sgd momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-2),
     "sgd nesterov": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
-    "sgd dampening": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.5),
+    "sgd dampening": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.5, weight_decay=0.1),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.02, betas=(0.8, 0.99), eps=1e-6, weight_decay=0.1),
     "adam": lambda p: torch.optim.Adam(p, lr=0.02),
     "adagrad": lambda p: torch.optim.Adagrad(
@@ -22,6 +22,7 @@ OPTIMIZERS = {
 }
 EVERY = [
     {"name": "sgd", "lr": 0.1, "momentum": 0.9},
+    {"name": "sgd", "lr": 0.1, "momentum": 0.9, "dampening": 0.5},
     {"name": "adamw"},
     {"name": "adagrad"},
     {"name": "diloco"},
@@ -57,6 +58,22 @@ def test_a_server_does_what_torch_does(name: str) -> None:
     torch.testing.assert_close(values, parameter.detach(), rtol=1e-6, atol=1e-6)
 
 
+class Named(torch.optim.SGD):
+    """A user's, with SGD's step."""
+
+
+class Signed(torch.optim.SGD):
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for parameter in self.param_groups[0]["params"]:
+            parameter.sub_(parameter.grad.sign())
+
+
+def test_a_class_with_the_step_of_one_that_servers_have_is_that_one() -> None:
+    made = [kind([torch.nn.Parameter(random(2))], momentum=0.5) for kind in (Named, torch.optim.SGD)]
+    assert of_optimizer(made[0], made[0].param_groups[0]) == of_optimizer(made[1], made[1].param_groups[0])
+
+
 @pytest.mark.parametrize(
     ("optimizer", "complaint"),
     [
@@ -64,8 +81,12 @@ def test_a_server_does_what_torch_does(name: str) -> None:
         (lambda p: torch.optim.AdamW(p, amsgrad=True), "servers have no AdamW with amsgrad"),
         (lambda p: torch.optim.SGD(p, maximize=True), "servers have no SGD with maximize"),
         (lambda p: torch.optim.RMSprop(p), "servers have no RMSprop"),
+        (lambda p: torch.optim.SparseAdam(p), "servers have no SparseAdam"),
+        (lambda p: torch.optim.LBFGS(p), "servers have no LBFGS"),
+        (lambda p: torch.optim.Rprop(p), "servers have no Rprop"),
+        (lambda p: Signed(p), r"Signed has a step\(\) of its own, and servers would take SGD's"),
     ],
-    ids=["adam", "amsgrad", "maximize", "rmsprop"],
+    ids=["adam", "amsgrad", "maximize", "rmsprop", "sparse adam", "lbfgs", "rprop", "own step"],
 )
 def test_an_optimizer_that_servers_lack_is_refused(optimizer: Any, complaint: str) -> None:
     made = optimizer([torch.nn.Parameter(random(2))])
@@ -164,7 +185,9 @@ def test_rows_leave_the_others_alone(config: dict[str, Any]) -> None:
     function.apply_rows(values, torch.tensor([4, 1]), random(2, 2, seed=1), state, Update(1))
     others = [0, 2, 3, 5]
     assert torch.equal(values[others], random(6, 2)[others])
-    assert all(torch.equal(state[name].view(6, 2)[others], kept[name][others]) for name in kept)
+    left = {name: tensor.view(6, 2)[others] for name, tensor in state.items()}
+    expected = {name: tensor[others] for name, tensor in kept.items()}
+    torch.testing.assert_close(left, expected, rtol=0, atol=0, equal_nan=True)
     assert not torch.equal(values[1], random(6, 2)[1])
 
 

@@ -1,7 +1,12 @@
+import ast
 import io
+import os
+import subprocess
+import sys
 import zipfile
 
-from trireme.contract import bundle
+import pytest
+from trireme.contract import bundle, environ, exits
 
 
 def package(folder, *names):
@@ -35,3 +40,34 @@ def test_the_agent_of_this_checkout_fits_into_a_config_map():
     assert len(agent.content) < 512 * 1024
     with zipfile.ZipFile(io.BytesIO(agent.content)) as archive:
         assert {"trireme_worker/__main__.py", "trireme/contract/wire.py"} <= set(archive.namelist())
+
+
+@pytest.fixture
+def pyz(tmp_path):
+    path = tmp_path / "agent.pyz"
+    path.write_bytes(bundle.agent().content)
+    return path
+
+
+def test_an_old_python_can_read_the_entry(pyz):
+    with zipfile.ZipFile(pyz) as archive:
+        ast.parse(archive.read("__main__.py"), feature_version=(3, 4))
+
+
+def test_an_old_python_is_told_from_a_bug(pyz, tmp_path):
+    """A Python that says it is one: the real ones were tried by hand, 3.6 to 3.9."""
+    said = tmp_path / "said"
+    script = f"import runpy, sys; sys.version_info = (3, 9, 18, 'final', 0); runpy.run_path({str(pyz)!r})"
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, environ.TERMINATION_LOG: str(said)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    sentence = "python3 is 3.9.18, and the agent needs 3.10 or newer"
+    assert (ran.returncode, said.read_text(), ran.stderr) == (
+        exits.BAD_ENVIRONMENT,
+        sentence,
+        f"[agent] {sentence}\n",
+    )

@@ -55,6 +55,7 @@ ROWS = {
     "command not found": (said(exits.COMMAND_NOT_FOUND), Action.FAIL),
     "command not executable": (said(exits.COMMAND_NOT_EXECUTABLE), Action.FAIL),
     "bad environment": (said(exits.BAD_ENVIRONMENT), Action.FAIL),
+    "a Python too old for the agent": (ended(exits.BAD_ENVIRONMENT, message="python3 is 3.9.18"), Action.FAIL),
     "no python3 in the image": (
         ended(128, "StartError", 'exec: "python3": executable file not found in $PATH'),
         Action.FAIL,

@@ -253,6 +253,41 @@ def test_shared_memory_is_given_where_the_template_has_none(obj: Any, ours: bool
     assert (mount in spec["containers"][0]["volumeMounts"]) is ours
 
 
+COORDINATOR = {"containerPort": 7070, "hostPort": 7070}
+METRICS = {"containerPort": 9400}
+
+
+def on_the_node(**container: Any) -> Any:
+    """On the network of its node."""
+    return with_value(in_pod("hostNetwork", value=True), *POD, "containers", value=[{**TRAINER, **container}])
+
+
+@pytest.mark.parametrize(
+    ("obj", "index", "ports"),
+    [
+        pytest.param(VALID, 0, None, id="a network of its own"),
+        pytest.param(on_the_node(), 0, [COORDINATOR], id="worker 0"),
+        pytest.param(on_the_node(ports=[METRICS]), 0, [METRICS, COORDINATOR], id="another port"),
+        pytest.param(on_the_node(ports=[{"containerPort": 7070}]), 0, [{"containerPort": 7070}], id="said already"),
+        pytest.param(on_the_node(), 1, None, id="another worker"),
+    ],
+)
+def test_on_its_nodes_network_worker_0_claims_the_coordinators_port(obj: Any, index: int, ports: Any) -> None:
+    assert pod(obj, index)["spec"]["containers"][0].get("ports") == ports
+
+
+@pytest.mark.parametrize(
+    ("obj", "policy"),
+    [
+        pytest.param(VALID, None, id="a network of its own"),
+        pytest.param(on_the_node(), "ClusterFirstWithHostNet", id="the node's"),
+        pytest.param(with_value(on_the_node(), *POD, "dnsPolicy", value="None"), "None", id="the template says how"),
+    ],
+)
+def test_on_its_nodes_network_a_pod_knows_the_names_of_the_others(obj: Any, policy: str | None) -> None:
+    assert pod(obj)["spec"].get("dnsPolicy") == policy
+
+
 def test_every_container_is_confined_and_what_the_template_says_stays() -> None:
     fetch, proxy = {"name": "fetch", "image": "img"}, {"name": "proxy", "image": "img"}
     obj = with_value(in_pod("initContainers", value=[fetch]), *POD, "containers", 1, value=proxy)

@@ -155,5 +155,9 @@ def test_colocated_shards_are_in_the_workers() -> None:
 
 
 def test_a_change_of_the_servers_is_another_plan() -> None:
-    digests = {planned(parameter_server(server={"replicas": count})).digest for count in (1, 2, 2)}
-    assert len(digests) == 2
+    template = {"spec": {"containers": [{"name": "trainer", "image": "another"}]}}
+    digests = {
+        planned(parameter_server(server=server)).digest
+        for server in ({}, {"replicas": 2}, {"replicas": 2}, {"template": template})
+    }
+    assert len(digests) == 3

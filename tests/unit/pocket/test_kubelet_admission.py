@@ -37,6 +37,9 @@ def pod(container: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
         pytest.param(pod({"ports": [{"containerPort": 80}, {"containerPort": 81, "hostPort": 81}]}),
                      ["spec.containers[0].ports[1].hostPort: the node has no address that others can reach"],
                      id="a host port"),
+        pytest.param(pod(hostNetwork=True),
+                     ["spec.hostNetwork: each pod has a loopback address of its own, by which the others find it"],
+                     id="the host's network"),
         pytest.param(pod({"volumeMounts": [{"name": "v", "mountPath": "/"}]}, volumes=[{"name": "v", "emptyDir": {}}]),
                      ["spec.containers[0].volumeMounts[0].mountPath: nothing can be mounted over the whole file "
                       "system"], id="a mount over everything"),

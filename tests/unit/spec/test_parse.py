@@ -197,7 +197,10 @@ BAD: dict[str, tuple[Any, list[str]]] = {
             "restart",
             value={"scope": "All"},
         ),
-        ["spec.restart.scope: All restarts every pod; an elastic job goes on with those that run"],
+        [
+            "spec.restart.scope: an elastic job needs Failed: it goes on with the pods that run, and All restarts "
+            "every pod"
+        ],
     ),
     "an elastic job in a queue": (
         with_value(
@@ -206,14 +209,18 @@ BAD: dict[str, tuple[Any, list[str]]] = {
             "scheduling",
             value={"queue": "team"},
         ),
-        ["spec.scheduling.queue: admits a fixed number of pods at once; an elastic job has none"],
+        [
+            "spec.scheduling.queue: leave it out of an elastic job, or use gang Volcano: Kueue admits a fixed number "
+            "of pods at once"
+        ],
     ),
     "an elastic parameter server that waits for everybody": (
         parameter_server(elastic={"minReplicas": 1, "maxReplicas": 4}, server={"colocated": True}),
         [
-            "spec.parameterServer.consistency: Sync waits for the push of every worker; an elastic job needs Bounded "
-            "or Async",
-            "spec.server.colocated: shards in worker pods would come and go with them",
+            "spec.parameterServer.consistency: an elastic job needs Bounded or Async: Sync waits for the push of every "
+            "worker",
+            "spec.server.colocated: an elastic job needs servers of their own: shards in worker pods would come and go "
+            "with them",
         ],
     ),
     "exit codes that cannot be": (
@@ -425,9 +432,30 @@ def test_bottomless_nesting_is_a_problem_and_no_crash() -> None:
     assert problems({**VALID, "spec": {**VALID["spec"], "strategy": bottomless}}) == ["spec: is nested too deeply"]
 
 
-def test_a_server_may_know_more_metadata_than_we_do() -> None:
-    metadata = {"name": "digits", "namespace": "team", "uid": UID, "generation": 2, "fromTheFuture": {"x": 1}}
-    assert parse({**VALID, "metadata": metadata}).namespace == "team"
+def newer(obj: Any) -> Any:
+    """With a limit of 5 restarts, and fields that a newer CRD and API server added wherever they may."""
+    at_root = {**obj, "metadata": {**obj["metadata"], "fromTheFuture": {"x": 1}}, "fromTheFuture": 1}
+    in_spec = with_value(at_root, "spec", "fromTheFuture", value={"mode": "New"})
+    return with_value(in_spec, "spec", "restart", value={"limit": 5, "fromTheFuture": 7})
+
+
+def test_a_stored_job_of_a_newer_crd_is_the_job_that_it_was() -> None:
+    stored = with_value(VALID, "metadata", value={"name": "digits", "uid": UID, "generation": 2})
+    assert parse(newer(stored)) == parse(with_value(stored, "spec", "restart", value={"limit": 5}))
+
+
+def test_a_file_may_have_no_field_of_the_future() -> None:
+    assert problems(newer(VALID)) == [
+        "fromTheFuture: unknown field",
+        "metadata.fromTheFuture: unknown field",
+        "spec.fromTheFuture: unknown field",
+        "spec.restart.fromTheFuture: unknown field",
+    ]
+
+
+def test_nobody_prunes_a_stored_template() -> None:
+    stored = with_value(in_trainer("comand", value=["x"]), "metadata", "uid", value=UID)
+    assert problems(stored) == [f"{C0}.comand: unknown field; did you mean `command`?"]
 
 
 def test_problems_are_sorted_and_given_once() -> None:

@@ -20,6 +20,10 @@ GOOD_TEMPLATES = {
     "equal GPU request": in_trainer("resources", value={"limits": {"a.b/gpu": 2}, "requests": {"a.b/gpu": "2"}}),
     "int or string": in_trainer("readinessProbe", value={"httpGet": {"port": "web"}}),
     "sidecar without command": in_pod("containers", 1, value={"name": "proxy", "image": "img"}),
+    "a trainer's restartPolicy Never": in_trainer("restartPolicy", value="Never"),
+    "a sidecar that the kubelet starts again": in_pod(
+        "containers", 1, value={"name": "proxy", "image": "img", "restartPolicy": "Always"}
+    ),
     "init container": in_pod("initContainers", value=[{"name": "fetch", "image": "img", "restartPolicy": "Always"}]),
     "shared memory": with_value(
         in_pod("volumes", value=[{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}]),
@@ -137,6 +141,18 @@ BAD: dict[str, tuple[Any, list[str]]] = {
     "restartPolicy": (
         in_pod("restartPolicy", value="OnFailure"),
         [f"{POD}.restartPolicy: must be Never or left out: the operator decides what is tried again"],
+    ),
+    "a trainer that the kubelet starts again": (
+        in_trainer("restartPolicy", value="Always"),
+        [f"{C0}.restartPolicy: must be Never or left out: the operator decides what is tried again"],
+    ),
+    "exit codes after which the kubelet starts the trainer again": (
+        with_value(
+            in_trainer("restartPolicy", value="Never"),
+            *("spec", "worker", "template", "spec", "containers", 0, "restartPolicyRules"),
+            value=[{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}],
+        ),
+        [f"{C0}.restartPolicyRules: cannot be set: the operator decides what is tried again"],
     ),
     "names that the operator gives": (
         in_pod("hostname", value="h"),

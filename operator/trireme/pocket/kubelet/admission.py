@@ -32,6 +32,7 @@ _POD_FIELDS = {
     "resourceClaims": "there is no dynamic resource allocation",
     "dnsConfig": "names are resolved by the machine",
     "hostAliases": "names are resolved by the machine",
+    "hostNetwork": "each pod has a loopback address of its own, by which the others find it",
     "readinessGates": "they are not supported",
     "runtimeClassName": "there is no container runtime",
     "shareProcessNamespace": "there are no process namespaces",

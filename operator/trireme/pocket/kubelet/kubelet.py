@@ -157,7 +157,7 @@ class Kubelet:
 
     def _begin(self, pod: Object) -> PodWorker:
         uid = pod["metadata"]["uid"]
-        address = self.addresses.node if pod["spec"].get("hostNetwork") else self.addresses.hold(host_name(pod), uid)
+        address = self.addresses.hold(host_name(pod), uid)
         context = PodContext(
             client=self._client,
             folder=PodFolder(self._folder, uid),

@@ -7,7 +7,7 @@ read the same sentence from the pocket.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +32,12 @@ def summary(causes: Iterable[Cause]) -> str:
 
 def invalid(field: str, value: Any, detail: str) -> Cause:
     return Cause("FieldValueInvalid", field, f"Invalid value: {shown(value)}: {detail}")
+
+
+def refused(field: str, value: Any, detail: str) -> Cause:
+    """By a rule: objects and lists are not shown."""
+    told = "" if isinstance(value, (Mapping, list)) else f"{shown(value)}: "
+    return Cause("FieldValueInvalid", field, f"Invalid value: {told}{detail}")
 
 
 def type_invalid(field: str, value: Any, detail: str) -> Cause:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from trireme.pocket.objects.causes import Cause, child, duplicate, forbidden, invalid, required
+from trireme.pocket.objects.causes import Cause, child, duplicate, forbidden, invalid, refused, required
 from trireme.pocket.objects.cel import Rule, RuleError, evaluate, nothing, some
 from trireme.pocket.objects.escaping import spellings
 from trireme.pocket.objects.formats import parse_bytes, parse_duration, parse_time
@@ -54,9 +54,10 @@ def _run(rule: Rule, node: Node, value: Any, old: Any, path: str, *, resource: b
             return
         detail = _message(rule, variables)
     except ValueError as error:
-        detail = f"{error} evaluating rule: {rule.message or rule.expression}"
+        yield invalid(path or "<nil>", node.type, f"{error} evaluating rule: {rule.message or rule.expression}")
+        return
     where = path + rule.field_path if path else rule.field_path.removeprefix(".")
-    yield _cause(rule.reason, where or "<nil>", node.type, detail)
+    yield _cause(rule.reason, where or "<nil>", value, detail)
 
 
 def _variables(rule: Rule, node: Node, value: Any, old: Any, *, resource: bool) -> dict[str, Any]:
@@ -78,15 +79,15 @@ def _message(rule: Rule, variables: Mapping[str, Any]) -> str:
     return told if isinstance(told, str) and told.strip() and "\n" not in told else default
 
 
-def _cause(reason: str, path: str, kind: str, detail: str) -> Cause:
+def _cause(reason: str, path: str, value: Any, detail: str) -> Cause:
     match reason:
         case "FieldValueForbidden":
             return forbidden(path, detail)
         case "FieldValueRequired":
             return required(path, detail)
         case "FieldValueDuplicate":
-            return duplicate(path, kind)
-    return invalid(path, kind, detail)
+            return duplicate(path, value)
+    return refused(path, value, detail)
 
 
 def typed(node: Node, value: Any, *, resource: bool = False) -> Any:

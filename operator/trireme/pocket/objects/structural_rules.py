@@ -13,6 +13,7 @@ from trireme.pocket.objects import cel_cost
 from trireme.pocket.objects.causes import Cause, forbidden, invalid, not_supported, required
 from trireme.pocket.objects.cel import compile_expression, compile_rule
 from trireme.pocket.objects.cel_syntax import parse
+from trireme.pocket.objects.rules import check
 from trireme.pocket.objects.structural import compile_schema, python_pattern
 from trireme.pocket.objects.validation import validate
 
@@ -106,8 +107,17 @@ def _keywords(schema: Mapping[str, Any], path: str, *, root: bool) -> Iterator[C
             )
     yield from _lists(schema, path)
     if "default" in schema:
-        plain = compile_schema({key: value for key, value in schema.items() if key != "x-kubernetes-validations"})
-        yield from validate(plain, schema["default"], path=f"{path}.default")
+        yield from _default(schema, f"{path}.default")
+
+
+def _default(schema: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    """A default is held against the schema as it stands there: the defaults below it are not filled in yet."""
+    try:
+        node = compile_schema(schema)
+    except ValueError:
+        return  # a rule or a pattern is wrong, which is told where it stands
+    found = list(validate(node, schema["default"], path=path))
+    yield from found or check(node, schema["default"], path=path)
 
 
 def _lists(schema: Mapping[str, Any], path: str) -> Iterator[Cause]:

@@ -115,6 +115,16 @@ TEXTS = {"type": "array", "items": {"type": "string"}}
 NUMBERS = {"type": "object", "properties": {"a": {"type": "array", "maxItems": 9, "items": {"type": "integer"}}}}
 
 
+DEFAULTED = {"type": "object", "default": {}, "properties": {"a": {"type": "integer", "default": 2}}}
+
+
+def test_a_default_is_held_against_the_rules_without_the_defaults_below_it():
+    [cause] = check_definition(definition(**DEFAULTED, **rule("self.a > 1")))
+    assert (cause.field, cause.message.partition(": ")[2][:8]) == (f"{AT}.default", '"object"')
+    assert cause.message.endswith(" evaluating rule: self.a > 1")
+    assert check_definition(definition(**DEFAULTED, **rule("!has(self.a) || self.a > 1"))) == []
+
+
 @pytest.mark.parametrize(
     "schema",
     [

@@ -52,7 +52,7 @@ def main() -> int:
         return 1
     try:
         if told.checkpoints is not None:
-            log.info("saved %s", server.checkpoint())
+            log.info("saved %s", server.last_checkpoint())
     except ParameterServerError as error:
         log.error("%s", error)
         return 1

@@ -1,20 +1,16 @@
-"""A server's checkpoint: one file, written beside the last one and put in its place when it is whole.
-
-    tensors · index (JSON) · length of the index, 8 bytes · its CRC-32, 4 · magic and version, 8
-    the index: the job; for each range its copy (copies.Copy), where its tensors begin and their CRC-32
+"""A server's checkpoint: one file (archive), written beside the last one and put in its place when it is whole.
 
 Written, fsynced, renamed, the directory fsynced: a file is there whole or not at all, and what is torn anyway is found
-by its checksums and passed over. A range is looked for in the files of all servers; the one with most updates counts.
+by its checksums and passed over. A range is looked for in the files of all servers; the one with most updates counts,
+and none is dropped before there is a later one.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import struct
-import zlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,27 +18,23 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from trireme_worker.comm.ps import copies, memory
+from trireme_worker.comm.ps import archive, copies, memory
+from trireme_worker.comm.ps.archive import Index, Writer
 from trireme_worker.comm.ps.copies import Copy
-from trireme_worker.comm.ps.errors import BadFrame, ParameterServerError
+from trireme_worker.comm.ps.errors import BadFrame, ParameterServerError, Reason, Refused
+from trireme_worker.comm.ps.shard import Key
 from trireme_worker.comm.ps.slot import Slot
 from trireme_worker.comm.ps.table import Table
 
 log = logging.getLogger(__name__)
 
-_MAGIC = b"3RPS\x00\x00\x00\x01"
-_LENGTH = struct.Struct("!Q")
-_CHECKSUM = struct.Struct("!I")
-INDEX_MAX = 1 << 30
-
-Entry = tuple[Copy, int, int]
-"""A copy, the offset of its tensors in the file, their checksum."""
-
 
 @dataclass(frozen=True)
-class _Index:
-    job: str
-    entries: tuple[Entry, ...]
+class _Known:
+    """The index of a file that looked so; None when it is torn or not ours."""
+
+    look: tuple[int, ...]
+    index: Index | None
 
 
 class Checkpoints:
@@ -55,79 +47,147 @@ class Checkpoints:
         self._folder = directory / "parameter-server"
         self._path = self._folder / f"server-{index}"
         self._job = job
+        self._lock = threading.Lock()
+        self._known: dict[Path, _Known] = {}
 
     def claim(self) -> None:
         """Raises ParameterServerError when what is there is another job's: it would be read, and then overwritten."""
-        for path in self._files():
-            index = _index(path)
-            if index is not None and self._job and index.job not in ("", self._job):
+        for _, _, index in self._opened():
+            if self._job and index.job not in ("", self._job):
                 raise ParameterServerError(
                     f"{self._folder} holds the parameters of job {index.job}: "
                     "give each job a directory of its own (spec.checkpoint.directory), or empty this one"
                 )
 
+    def admit(self, table: Table) -> None:
+        """Raises Refused when a file has a table of this name that this one cannot go on from."""
+        for path, _, index in self._opened():
+            known = index.tables.get(table.number)
+            if known is not None and (difference := _unlike(known, table)):
+                raise Refused(
+                    Reason.MISMATCH,
+                    f"table {table.name!r} is not the one of the checkpoint {path} ({difference}): go on with the "
+                    "model and the optimizer that it was made with; or begin anew, with another directory "
+                    "(spec.checkpoint.directory) or with this one emptied",
+                )
+
     def save(self, slots: Sequence[Slot]) -> Path:
-        """Writes these ranges, each as it is at one moment. Raises OSError; then the last checkpoint stays."""
+        """Writes these ranges, each as it is at one moment, and keeps what the last file has of others.
+
+        Raises OSError; then the last checkpoint stays.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".partial")
         with open(temporary, "wb") as file:
-            entries = []
+            writer = Writer(file)
             for slot in slots:
-                entry = self._append(file, slot)
-                if entry is not None:
-                    entries.append(entry)
-            _finish(file, self._job, entries)
+                _append(writer, slot)
+            self._carry(writer)
+            writer.finish(self._job)
         os.replace(temporary, self._path)
         _sync_folder(self._folder)
         return self._path
 
     def find(self, table: Table, index: int) -> tuple[Copy, list[Tensor]] | None:
         """The copy with the most updates that is whole."""
-        indices = [(path, _index(path)) for path in self._files()]
-        found = [
-            (copy.version, path, offset, checksum, copy)
-            for path, read in indices
-            if read is not None
-            for copy, offset, checksum in read.entries
-            if copy.table.number == table.number and copy.index == index and not copy.table.difference(table)
-        ]
-        for _, path, offset, checksum, copy in sorted(found, key=lambda each: each[0], reverse=True):
-            tensors = _tensors(path, offset, checksum, copy)
-            if tensors is not None:
-                return copy, tensors
-        return None
+        found: tuple[Copy, bytearray] | None = None
+        for path, file, archived in self._opened():
+            entry = archived.entries.get((table.number, index))
+            if entry is None or _unlike(entry.copy, table):
+                continue
+            if found is not None and found[0].version >= entry.copy.version:
+                continue
+            try:
+                found = entry.copy, archive.read(file, entry)
+            except (OSError, BadFrame) as error:
+                _passed_over(path, error)
+        if found is None:
+            return None
+        copy, data = found
+        return copy, [part.clone() for part in torch.frombuffer(data, dtype=torch.float32).split(copy.elements)]
 
-    def _files(self) -> list[Path]:
-        return [path for path in sorted(self._folder.glob("server-*")) if path.suffix != ".partial"]
+    def _carry(self, writer: Writer) -> None:
+        """From the last file what is written nowhere else: of tables that no worker has registered yet, of ranges that
+        have moved to a server that has not saved them. Raises OSError."""
+        if not self._path.exists():
+            return
+        with open(self._path, "rb") as file:
+            index = self._index(self._path, file)
+            entries = {} if index is None else index.entries
+            left = [(key, entry) for key, entry in entries.items() if key not in writer.entries]
+            elsewhere = self._elsewhere() if left else {}
+            for key, entry in left:
+                # Of two servers with the same updates one drops them: an order of the files, or both would.
+                if elsewhere.get(key, (-1, "")) > (entry.copy.version, self._path.name):
+                    continue
+                try:
+                    writer.add(entry.copy, [archive.read(file, entry)])
+                except BadFrame as error:
+                    _passed_over(self._path, error)
 
-    def _append(self, file: BinaryIO, slot: Slot) -> tuple[bytes, int, int] | None:
+    def _elsewhere(self) -> dict[Key, tuple[int, str]]:
+        """Of each range in other servers' files: updates and name of the file that counts."""
+        best: dict[Key, tuple[int, str]] = {}
+        for path, _, index in self._opened():
+            if path != self._path:
+                for key, entry in index.entries.items():
+                    best[key] = max(best.get(key, (-1, "")), (entry.copy.version, path.name))
+        return best
+
+    def _opened(self) -> Iterator[tuple[Path, BinaryIO, Index]]:
+        """Each file that is whole. It stays what its index says while it is open, though another takes its place."""
+        for path in sorted(self._folder.glob("server-*")):
+            if path.suffix == ".partial":
+                continue
+            try:
+                with open(path, "rb") as file:
+                    index = self._index(path, file)
+                    if index is not None:
+                        yield path, file, index
+            except OSError as error:
+                _passed_over(path, error)
+
+    def _index(self, path: Path, file: BinaryIO) -> Index | None:
+        """Read once for as long as the file is the same; None, and a warning, when it is torn or not ours."""
+        status = os.fstat(file.fileno())
+        look = status.st_ino, status.st_size, status.st_mtime_ns
+        with self._lock:
+            known = self._known.get(path)
+            if known is None or known.look != look:
+                try:
+                    known = _Known(look, archive.read_index(file))
+                except BadFrame as error:
+                    _passed_over(path, error)
+                    known = _Known(look, None)
+                self._known[path] = known
+        return known.index
+
+
+def _unlike(copy: Copy, table: Table) -> str:
+    """What keeps a table from going on from a copy; empty when it can, be its options as they may."""
+    there = (copy.table.name, copy.table.length, copy.table.row, sorted(copy.states))
+    here = (table.name, table.length, table.row, sorted(table.states))
+    what = zip(("name", "length", "row", "states"), there, here, strict=True)
+    return ", ".join(f"{name} {old!r} there, {new!r} here" for name, old, new in what if old != new)
+
+
+def _append(writer: Writer, slot: Slot) -> None:
+    with slot.lock:
+        if slot.values is None:
+            return
+        copy, tensors = copies.of(slot)
+        # States change in place: they are copied while nothing moves, the values are lent.
+        states = [state.clone() for state in tensors[1:]]
+        values = slot.lend()
+    try:
+        writer.add(copy, [memory.data(tensor) for tensor in (values, *states)])
+    finally:
         with slot.lock:
-            if slot.values is None:
-                return None
-            copy, tensors = copies.of(slot)
-            values = slot.lend()
-            # States change in place: they are copied while nothing moves, the values are lent.
-            tensors = [values, *(state.clone() for state in tensors[1:])]
-        try:
-            offset, checksum = file.tell(), 0
-            for tensor in tensors:
-                data = memory.data(tensor)
-                file.write(data)
-                checksum = zlib.crc32(data, checksum)
-        finally:
-            with slot.lock:
-                slot.give_back(values)
-        return copy.encode(), offset, checksum
+            slot.give_back(values)
 
 
-def _finish(file: BinaryIO, job: str, entries: Sequence[tuple[bytes, int, int]]) -> None:
-    """The index goes behind the tensors, whose places it knows; where it is, the end of the file says."""
-    ranges = [[entry.decode(), offset, checksum] for entry, offset, checksum in entries]
-    index = json.dumps({"job": job, "ranges": ranges}).encode()
-    file.write(index)
-    file.write(_LENGTH.pack(len(index)) + _CHECKSUM.pack(zlib.crc32(index)) + _MAGIC)
-    file.flush()
-    os.fsync(file.fileno())
+def _passed_over(path: Path, error: Exception) -> None:
+    log.warning("checkpoint %s is passed over: %s", path, error)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -137,43 +197,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-_TAIL = _LENGTH.size + _CHECKSUM.size + len(_MAGIC)
-
-
-def _index(path: Path) -> _Index | None:
-    """None, and a warning, when the file is torn or not ours."""
-    try:
-        with open(path, "rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(0, end - _TAIL))
-            tail = file.read()
-            if len(tail) != _TAIL or not tail.endswith(_MAGIC):
-                raise BadFrame("it has no end")
-            (length,) = _LENGTH.unpack_from(tail)
-            if length > min(INDEX_MAX, end - _TAIL):
-                raise BadFrame("its index is longer than itself")
-            file.seek(end - _TAIL - length)
-            index = file.read(length)
-        if _CHECKSUM.unpack_from(tail, _LENGTH.size) != (zlib.crc32(index),):
-            raise BadFrame("the checksum of its index is wrong")
-        said = json.loads(index)
-        entries = [(Copy.decode(copy.encode()), offset, checksum) for copy, offset, checksum in said["ranges"]]
-        return _Index(str(said["job"]), tuple(entries))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, BadFrame) as error:
-        log.warning("checkpoint %s is passed over: %s", path, error)
-        return None
-
-
-def _tensors(path: Path, offset: int, checksum: int, copy: Copy) -> list[Tensor] | None:
-    try:
-        with open(path, "rb") as file:
-            file.seek(offset)
-            data = bytearray(copy.size)
-            if file.readinto(data) != copy.size or zlib.crc32(data) != checksum:
-                raise BadFrame(f"the checksum of range {copy.index} of table {copy.table.name!r} is wrong")
-    except (OSError, BadFrame) as error:
-        log.warning("checkpoint %s is passed over: %s", path, error)
-        return None
-    return [part.clone() for part in torch.frombuffer(data, dtype=torch.float32).split(copy.elements)]

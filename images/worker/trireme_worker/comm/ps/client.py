@@ -13,7 +13,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 import torch
@@ -45,15 +45,15 @@ Out = TypeVar("Out", bound=Tensors)
 BARRIER = "trireme.barrier"
 """A table of one element in Sync: a push of it is answered when everybody has pushed."""
 
-TURN_SECONDS = 0.5
-"""How often a push that waits for its predecessor looks whether that has failed."""
+SAVE_SECONDS = 3600.0
+"""For a disk. A server that is lost meanwhile is told by its connection."""
 
 
 class Client:
     def __init__(self, worker: Worker, directory: Directory) -> None:
         """Waits for the servers. Raises ParameterServerError when there are none."""
         self.rank, self.size = worker.rank, worker.size
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
         self._tables: dict[str, Registered] = {}
         self._operations: dict[int, Operation] = {}
         self._timestamps = itertools.count(1)
@@ -95,6 +95,7 @@ class Client:
         Every worker calls it, with the same arguments. Raises ParameterServerError when another worker's differ.
         """
         tensors = memory.tensors(like)
+        memory.check_real(tensors)
         layout = Layout([tensor.numel() for tensor in tensors])
         table = Table(key, layout.length, row, dict(function or {"name": "add"}), reduction, nan,
                       tuple(filters), consistency, pull_filter)  # fmt: skip
@@ -203,6 +204,7 @@ class Client:
         It counts as a push of the whole table, whose other rows stay as they are. Returns a timestamp.
         """
         registered = self._get(key)
+        memory.check_real([values])
         parts = rowparts.split(registered.table, rowparts.checked(registered.table, rows, values.shape), values)
         return self._stamp(self._run_rows(registered, Kind.PUSH, parts, rate))
 
@@ -225,15 +227,26 @@ class Client:
     def wait(self, timestamp: int, seconds: float | None = None) -> bool:
         """Until what the timestamp stands for is done. False when that is not so within `seconds`.
 
-        Raises ParameterServerError when it failed.
+        Raises ParameterServerError when it failed, the first time.
         """
         operation = self._operations.get(timestamp)
         if operation is None:
             return True
-        done = operation.wait(seconds)
-        if done:
-            self._operations.pop(timestamp, None)
-        return done
+        try:
+            return operation.wait(seconds)
+        finally:
+            if operation.over:
+                self._operations.pop(timestamp, None)
+
+    def wait_all(self, timestamps: Iterable[int]) -> None:
+        """Until all are done. When one has failed, nobody waits for the others any more, nor does `shutdown`.
+
+        Raises ParameterServerError.
+        """
+        operations = [self._operations.pop(timestamp, None) for timestamp in timestamps]
+        for operation in operations:
+            if operation is not None:
+                operation.wait()
 
     def set_consistency(self, consistency: str) -> None:
         """Changes the job's rule while it runs: "Sync", "Bounded:4" or "Async". One worker says it, for all."""
@@ -248,7 +261,7 @@ class Client:
 
     def checkpoint(self) -> list[str]:
         """Every server saves what it has, now. Returns the files. Raises ParameterServerError."""
-        return [reply.meta.decode() for reply in self._ask_all(Header(Kind.CHECKPOINT))]
+        return [reply.meta.decode() for reply in self._ask_all(Header(Kind.CHECKPOINT), seconds=SAVE_SECONDS)]
 
     def shutdown(self, goodbye: bool = True) -> None:
         """Waits for what is under way. `goodbye`: then nobody waits for this worker any more."""
@@ -279,8 +292,9 @@ class Client:
             raise ParameterServerError(f"table {key!r:.100} is not registered (registered: {known:.500})") from None
 
     def _fit(self, registered: Registered, tensors: Tensors) -> list[Tensor]:
-        """Raises ParameterServerError for tensors that are not shaped as registered."""
+        """Raises ParameterServerError for tensors that are not shaped as registered, or complex."""
         found = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+        memory.check_real(found)
         sizes, expected = [tensor.numel() for tensor in found], registered.layout.sizes
         if sizes != expected and (len(found) != 1 or sizes != [registered.table.length]):
             raise ParameterServerError(
@@ -306,13 +320,14 @@ class Client:
             self._courier.send(Request(table, index, Kind.CLOCK, operation, answered=registered.numbered(index)))
         operation.wait()
 
-    def _ask_all(self, header: Header, meta: bytes = b"") -> list[Reply]:
+    def _ask_all(self, header: Header, meta: bytes = b"", seconds: float = 30.0) -> list[Reply]:
         servers = self._watch.placement.view.servers
-        return [self._connections.make(serving).ask(header, meta) for serving in servers]
+        return [self._connections.make(serving).ask(header, meta, seconds=seconds) for serving in servers]
 
     def _stamp(self, operation: Operation) -> int:
         timestamp = next(self._timestamps)
         self._operations[timestamp] = operation
+        operation.forget(lambda: self._operations.pop(timestamp, None))
         return timestamp
 
     def _run(
@@ -339,11 +354,11 @@ class Client:
                 back.land(table.ranges[index])
                 registered.sieve.remember(index, back)
 
-        operation = Operation(len(indices), [*outgoing, *incoming], land if incoming else None)
+        operation = Operation(len(indices), land if incoming else None)
         for index in indices:
             request = Request(table, index, kind, operation, rate=rate)
             if request.pushes:
-                self._take_turn(registered, request)
+                registered.take_turn(request)
             part = table.ranges[index]
             request.number = registered.numbers[index]
             if resumes:
@@ -364,13 +379,12 @@ class Client:
         for part in parts:
             request = Request(registered.table, part.index, kind, operation, rate=rate, flags=frame.ROWS)
             if request.pushes:
-                self._take_turn(registered, request)
+                registered.take_turn(request)
             request.number = registered.numbers[part.index]
             if not request.pushes:
                 request.last = registered.last(part.index)
             request.meta = bytes(memory.data(part.rows))
             data = memory.data(part.values)
-            request.keep = (part,)
             request.body = [data] if request.pushes and len(data) else ()
             request.into = () if request.pushes or not len(data) else [data]
             if registered.table.pull_filter:
@@ -379,21 +393,3 @@ class Client:
                 registered.sieve.rows(request, part.rows, part.values)
             self._courier.send(request)
         return operation
-
-    def _take_turn(self, registered: Registered, request: Request) -> None:
-        """Waits until the range's last push is answered: a number belongs to one push."""
-        index = request.index
-
-        def answered(number: int) -> None:
-            with self._lock:
-                registered.numbers[index] = request.number
-                registered.pushing.pop(index, None)
-                self._lock.notify_all()
-
-        with self._lock:
-            before = registered.pushing.get(index)
-            while before is not None and registered.pushing.get(index) is before and not before.operation.broken:
-                self._lock.wait(TURN_SECONDS)
-            registered.pushing[index] = request
-            registered.numbers[index] += 1
-        request.answered, request.renumbered = answered, registered.numbered(index)

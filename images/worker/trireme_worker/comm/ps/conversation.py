@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -251,8 +252,16 @@ class Conversation:
         self._done(header.request)
 
     def _checkpoint(self, header: Header) -> None:
+        """Answered by the thread that saves: meanwhile this one answers pings."""
         self._wire.drain()
-        self._done(header.request, meta=self._server.checkpoint().encode())
+
+        def saved(outcome: Path | Refused) -> None:
+            if isinstance(outcome, Refused):
+                self.refuse(header.request, outcome)
+            else:
+                self._done(header.request, meta=str(outcome).encode())
+
+        self._server.ask_checkpoint(saved)
 
     def _bye(self, header: Header) -> None:
         self._wire.drain()

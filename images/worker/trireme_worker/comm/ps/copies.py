@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from trireme_worker.comm.ps import memory
 from trireme_worker.comm.ps.consistency import Clock
 from trireme_worker.comm.ps.errors import BadFrame
 from trireme_worker.comm.ps.slot import Slot
-from trireme_worker.comm.ps.table import ITEM_BYTES, Table
+from trireme_worker.comm.ps.table import ITEM_BYTES, BadTable, Table
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,19 @@ class Copy:
     @classmethod
     def decode(cls, data: bytes | bytearray) -> Copy:
         """Raises BadFrame."""
+        copy = cls.parse(data)
+        try:
+            copy.table.check()
+        except BadTable as error:
+            raise BadFrame(f"not a copy of a range: {error}") from error
+        return copy
+
+    @classmethod
+    def parse(cls, data: bytes | bytearray) -> Copy:
+        """One of a checkpoint, whose function a script may have no more. Raises BadFrame."""
         try:
             plain = json.loads(data)
-            table = Table.decode(json.dumps(plain["table"]))
+            table = _table(json.dumps(plain["table"]))
             table.ranges[plain["index"]]
             Clock.of(plain["clock"])
             return cls(
@@ -64,8 +75,14 @@ class Copy:
             raise BadFrame(f"not a copy of a range: {error}") from error
 
 
+@lru_cache(maxsize=256)
+def _table(text: str) -> Table:
+    """Cut into its ranges once, and not with each of them: a checkpoint's thousands name few tables."""
+    return Table.parse(text)
+
+
 def of(slot: Slot) -> tuple[Copy, list[Tensor]]:
-    """A frozen slot's copy and its tensors, values first, not copied. The slot must have values."""
+    """A frozen slot's copy and its tensors, values first, not copied. It has values; the caller holds its lock."""
     assert slot.values is not None
     names = tuple(slot.state)
     copy = Copy(slot.table, slot.index, slot.version, slot.tag, slot.clock.plain(), names)

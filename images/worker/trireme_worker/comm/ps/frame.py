@@ -34,8 +34,8 @@ _FIELDS = struct.Struct("!2sBBHHIIIQQdII8x")
 _CHECKSUM = struct.Struct("!I")
 _WHOLE = struct.Struct("!2sBBHHIIIQQdII8xI")
 HEADER_BYTES = _WHOLE.size
-"""Of 64, as torch aligns tensors: with 56 the kernel copied bodies from 8 bytes before their place within a page, which is
-sixteen times as slow on processors whose `rep movsb` takes that for an overlap (AMD's; docs/adr/0020)."""
+"""64, as torch aligns tensors: with 56 the kernel copied bodies from 8 bytes before their place within a page, which is
+sixteen times as slow on processors whose `rep movsb` takes that for an overlap (docs/adr/0020)."""
 
 
 class Kind(IntEnum):

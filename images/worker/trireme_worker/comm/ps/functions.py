@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -115,12 +116,13 @@ class Sgd(Rated):
         _at_least_zero(momentum=momentum, dampening=dampening, weight_decay=weight_decay)
         if nesterov and (momentum == 0 or dampening != 0):
             raise BadFunction("nesterov needs momentum and no dampening")
-        self._momentum = momentum
+        self._momentum, self._dampening = momentum, dampening
         self._options = {"dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
         self._plain = not momentum and not weight_decay
 
     def state(self, values: Tensor) -> State:
-        return {"momentum": torch.zeros_like(values)} if self._momentum else {}
+        """Dampening spares the first gradient. NaN is a buffer that is not there yet, as None is torch's."""
+        return {"momentum": torch.full_like(values, math.nan if self._dampening else 0.0)} if self._momentum else {}
 
     def moved(self, values: Tensor, gradient: Tensor, scale: float, context: Update) -> bool:
         if self._plain:
@@ -132,13 +134,14 @@ class Sgd(Rated):
             values.add_(gradient, alpha=-self.lr(context))
             return
         momentum = state.get("momentum")
-        # torch's first gradient is not dampened; it says "first" by a buffer that is not there yet.
-        first = context.step == 1 and bool(self._options["dampening"])
-        buffers = [None if first else momentum]
-        sgd([values], [gradient], buffers, fused=True, lr=self.lr(context), momentum=self._momentum,
+        if momentum is not None and self._dampening:
+            decayed = gradient.add(values, alpha=self._options["weight_decay"])
+            later = momentum.mul(self._momentum).add_(decayed, alpha=1 - self._dampening)
+            momentum.copy_(torch.where(momentum.isnan(), decayed, later))
+            values.add_(momentum, alpha=-self.lr(context))
+            return
+        sgd([values], [gradient], [momentum], fused=True, lr=self.lr(context), momentum=self._momentum,
             maximize=False, **self._options)  # fmt: skip
-        if first and momentum is not None and buffers[0] is not None:
-            momentum.copy_(buffers[0])
 
     def taken(self, state: State, context: Update) -> float:
         """The step size of the update just made."""
@@ -278,6 +281,9 @@ FUNCTIONS: dict[str, Callable[..., UpdateFunction]] = {
     "assign": Assign,
 }
 
+SERVED = (torch.optim.SGD, torch.optim.AdamW, torch.optim.Adam, torch.optim.Adagrad)
+"""What `of_optimizer` knows; AdamW is an Adam too."""
+
 
 def create(config: Mapping[str, Any]) -> UpdateFunction:
     """The function of a configuration. Raises BadFunction for an unknown name and for options that it does not take."""
@@ -315,29 +321,29 @@ def of_optimizer(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> 
     Raises BadFunction for an optimizer or an option of it that servers do not have.
     """
     kind = type(optimizer).__name__
+    served = next((each for each in SERVED if isinstance(optimizer, each)), None)
+    if served is None or (served is torch.optim.Adam and group["weight_decay"]):
+        raise BadFunction(
+            f"servers have no {kind} (Adam only without weight decay): use SGD, AdamW, Adagrad or your own function"
+        )
+    if inspect.unwrap(type(optimizer).step) is not inspect.unwrap(served.step):
+        raise BadFunction(
+            f"{kind} has a step() of its own, and servers would take {served.__name__}'s: "
+            "say what they are to do, function={...}"
+        )
     refused = [option for option in ("amsgrad", "maximize", "differentiable") if group.get(option)]
     if refused:
         raise BadFunction(f"servers have no {kind} with {', '.join(refused)}")
     lr = float(group["lr"])
-    if isinstance(optimizer, torch.optim.SGD):
+    if served is torch.optim.SGD:
         keys = ("momentum", "dampening", "weight_decay", "nesterov")
         return {"name": "sgd", "lr": lr, **{key: group[key] for key in keys}}
-    decoupled = isinstance(optimizer, torch.optim.AdamW) or group["weight_decay"] == 0
-    if isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)) and decoupled:
+    if served in (torch.optim.AdamW, torch.optim.Adam):
         beta1, beta2 = group["betas"]
         rest = {"eps": group["eps"], "weight_decay": group["weight_decay"]}
         return {"name": "adamw", "lr": lr, "beta1": float(beta1), "beta2": float(beta2), **rest}
-    if isinstance(optimizer, torch.optim.Adagrad):
-        keys = ("lr_decay", "weight_decay", "eps")
-        return {
-            "name": "adagrad",
-            "lr": lr,
-            "initial": group["initial_accumulator_value"],
-            **{k: group[k] for k in keys},
-        }
-    raise BadFunction(
-        f"servers have no {kind} (Adam only without weight decay): use SGD, AdamW, Adagrad or your own function"
-    )
+    rest = {key: group[key] for key in ("lr_decay", "weight_decay", "eps")}
+    return {"name": "adagrad", "lr": lr, "initial": group["initial_accumulator_value"], **rest}
 
 
 def _at_least_zero(**numbers: float) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trireme_worker.comm.ps import functions
+from trireme_worker.comm.ps import functions, state
 from trireme_worker.comm.ps.buffers import Buffers
 from trireme_worker.comm.ps.functions import OutOfPlace, Update
 from trireme_worker.comm.ps.table import Table
@@ -43,7 +43,8 @@ class Held:
         self._previous_readers = 0
 
     def begin(self, values: Tensor) -> None:
-        self.install(values, self._function.state(values))
+        """Raises BadFunction."""
+        self.install(values, state.begun(self._function, values))
 
     def install(self, values: Tensor, state: dict[str, Tensor]) -> None:
         self.values, self.state, self.previous = values, state, None

@@ -71,11 +71,23 @@ class Keeper:
         placement = self.placement
         return () if placement is None else placement.owners(slot.table, slot.index)[1:]
 
+    def stop(self) -> None:
+        """For good this server acknowledges nothing more, whatever view comes; what it has stays as it is."""
+        self._end()
+        for slot in list(self._shard.slots.values()):
+            with slot.lock:
+                if slot.status is Status.PRIMARY:
+                    slot.freeze()
+                    self._server.act(slot, slot.drop(Reason.NOT_READY, "the server ends"))
+
     def close(self) -> None:
+        self._end()
+        self._thread.join()
+
+    def _end(self) -> None:
         with self._wake:
             self._closed = True
             self._wake.notify()
-        self._thread.join()
 
     def _run(self) -> None:
         try:
@@ -196,6 +208,8 @@ class Keeper:
             for index in backups:
                 self._give(slot, placement.serving(index), holders)
         with slot.lock:
+            if self._closed:
+                return
             slot.tag, slot.status, slot.chained = placement.view.number, Status.PRIMARY, bool(backups)
             for worker in self._shard.finished:
                 slot.clock.leave(worker)
@@ -227,7 +241,8 @@ class Keeper:
 
     def _give(self, slot: Slot, serving: Serving, holders: Holders) -> None:
         same = holders.get(serving.index) == (slot.tag, slot.version)
-        copy, tensors = copies.of(slot)
+        with slot.lock:  # it is frozen, but workers may join it
+            copy, tensors = copies.of(slot)
         header = Header(Kind.SNAPSHOT, view=self._shard.view, table=slot.table.number, index=slot.index,
                         flags=frame.RETAG if same else 0)  # fmt: skip
         body = [] if same else copies.body(tensors)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 
+from trireme_worker.comm.ps.errors import ParameterServerError
 from trireme_worker.comm.ps.partition import Range
 from trireme_worker.comm.ps.table import ITEM_BYTES
 
@@ -29,6 +31,12 @@ def tensors(like: Tensors | Sequence[int]) -> list[Tensor]:
     if items and all(isinstance(item, Tensor) for item in items):
         return items  # type: ignore[return-value]
     return [torch.zeros([int(size) for size in items])]  # type: ignore[arg-type]
+
+
+def check_real(tensors: Sequence[Tensor]) -> None:
+    """Raises ParameterServerError for complex ones, of which float32 would hold one half."""
+    if any(tensor.is_complex() for tensor in tensors):
+        raise ParameterServerError("tables are float32 and have no complex tensors: use torch.view_as_real of them")
 
 
 def data(tensor: Tensor) -> memoryview:
@@ -93,7 +101,6 @@ class Bound:
         self._staging = staging
         self._views: dict[int, memoryview | None] = {}
         self._staged = False
-        self._pinned = any(tensor.is_cuda for tensor in tensors)
 
     def outgoing(self, part: Range) -> list[memoryview]:
         """The bytes of a range, copied where they must be."""
@@ -129,6 +136,11 @@ class Bound:
 
     def _part(self, at: int, first: int, end: int) -> Tensor:
         return self._staging.part(at, first, end, self._pinned)
+
+    @cached_property
+    def _pinned(self) -> bool:
+        """Asked for where something is staged: a range of a table of many tensors is not to cost as many looks."""
+        return any(tensor.is_cuda for tensor in self._tensors)
 
     def _view(self, at: int) -> memoryview | None:
         """All bytes of a tensor; None: it is staged."""

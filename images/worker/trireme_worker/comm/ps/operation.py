@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-
-from torch import Tensor
+from dataclasses import dataclass
 
 from trireme_worker.comm.ps import rounding
 from trireme_worker.comm.ps.errors import ParameterServerError
@@ -15,15 +13,15 @@ from trireme_worker.comm.ps.table import Table
 
 
 class Operation:
-    """`parts`: requests that it waits for. `keep`: tensors whose memory they use."""
+    """`parts`: requests that it waits for. `landed`: brings home what they fetched, for the thread that waits."""
 
-    def __init__(self, parts: int, keep: Sequence[Tensor] = (), landed: Callable[[], None] | None = None) -> None:
+    def __init__(self, parts: int, landed: Callable[[], None] | None = None) -> None:
         self._lock = threading.Lock()
         self._left = parts
         self._error: ParameterServerError | None = None
         self._done = threading.Event()
-        self._keep = keep
         self._landed = landed
+        self._forget: Callable[[], object] | None = None
         if not parts:
             self._done.set()
 
@@ -34,6 +32,16 @@ class Operation:
             done = self._left <= 0
         if done:
             self._done.set()
+            self._settle()
+
+    def forget(self, call: Callable[[], object]) -> None:
+        """Calls it when it is over and nobody need wait for it: there is neither an error nor anything to land."""
+        self._forget = call
+        self._settle()
+
+    def _settle(self) -> None:
+        if self.over and self._error is None and self._landed is None and self._forget is not None:
+            self._forget()
 
     def failed(self, error: ParameterServerError) -> None:
         with self._lock:
@@ -41,8 +49,9 @@ class Operation:
         self._done.set()
 
     @property
-    def broken(self) -> bool:
-        return self._error is not None
+    def over(self) -> bool:
+        """It is done, or has failed."""
+        return self._done.is_set()
 
     def wait(self, seconds: float | None = None) -> bool:
         """False when it is not done in time. Raises what went wrong."""
@@ -69,19 +78,20 @@ class Request:
     flags: int = 0
     meta: bytes = b""
     body: Sequence[memoryview] = ()
+    """They keep the tensors in which they lie."""
     into: Sequence[memoryview] = ()
     answered: Callable[[int], None] | None = None
     """Called with the number that the server answers."""
+    ended: Callable[[], None] | None = None
+    """Called when it is sent no more: it was answered, or has failed."""
     renumbered: Callable[[int], None] | None = None
     """Called when a push gets another number."""
     last: Callable[[], tuple[int, bool]] | None = None
-    """Of a pull: the worker's last push of the range, and whether it was acknowledged."""
+    """Of a pull: the worker's last push of the range, and whether it has ended."""
     received: Callable[[bytes], None] | None = None
     """Takes an answer's body that is not received in place. Raises BadFrame."""
     whole: Callable[[], list[memoryview]] | None = None
     """Makes the body of a filtered push with all its keys."""
-    keep: Sequence[object] = field(default=())
-    """What `body` and `into` lie in."""
     tries: int = 0
     since: float | None = None
     """When it first failed, monotonic seconds; None: it did not since it last got an answer."""
@@ -94,17 +104,19 @@ class Request:
 
     def finished(self) -> None:
         """It was answered."""
-        self._release()
+        self._end()
         self.operation.finished()
 
     def failed(self, error: ParameterServerError) -> None:
-        self._release()
+        self._end()
         self.operation.failed(error)
 
-    def _release(self) -> None:
+    def _end(self) -> None:
         """Some of what it calls refers to it: the tensors would wait for the garbage collector, which counts objects
         and not bytes."""
-        self.answered = self.renumbered = self.last = self.received = self.whole = None
+        if self.ended is not None:
+            self.ended()
+        self.answered = self.ended = self.renumbered = self.last = self.received = self.whole = None
 
     @property
     def pushes(self) -> bool:

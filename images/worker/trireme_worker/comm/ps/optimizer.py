@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,9 +18,12 @@ from torch import Tensor
 from trireme_worker.comm.ps import functions, session
 from trireme_worker.comm.ps.client import Client
 from trireme_worker.comm.ps.errors import ParameterServerError
+from trireme_worker.comm.ps.gradients import Gradients
 from trireme_worker.comm.ps.memory import Layout
 
 _optimizers = itertools.count()
+
+_LATER = "DistributedOptimizer(overlap=False) sends them in step()"
 
 
 class _Group:
@@ -29,12 +32,14 @@ class _Group:
     Autograd has a thread for each GPU, and computes a gradient on the stream on which forward used its parameter.
     """
 
-    def __init__(self, client: Client, key: str, group: dict[str, Any], passes: int) -> None:
+    def __init__(self, client: Client, key: str, optimizer: torch.optim.Optimizer, at: int, passes: int) -> None:
+        """`at`: which group of the optimizer."""
+        group = optimizer.param_groups[at]
         self.key = key
         self.parameters = trained(group)
         self._frozen = [parameter for parameter in group["params"] if not parameter.requires_grad]
         self._client = client
-        self._group = group
+        self._optimizer, self._at = optimizer, at
         self._passes = passes
         self._layout = Layout([parameter.numel() for parameter in self.parameters])
         self._ranges = client.ranges(key)
@@ -52,26 +57,31 @@ class _Group:
         self._missing = [len(members) for members in self._members]
         self._made: dict[int, torch.cuda.Event] = {}
         """Of each gradient on a GPU, the point of its stream behind which it is there."""
+        self._gradients = Gradients(self.parameters)
+        self._sent_rate: float | None = None
+        """Of the pushes of this step; None: there was none."""
         self._pushed: list[int] = []
         self._timestamps: list[int] = []
 
     @property
-    def started(self) -> bool:
-        return any(self._counts)
+    def sending(self) -> bool:
+        """Whether gradients of this step are on their way."""
+        return bool(self._pushed)
 
-    def ready(self, at: int, push: bool) -> None:
+    def ready(self, at: int) -> None:
         """Backward has accumulated into a parameter's gradient."""
         with self._lock:
             self._counts[at] += 1
             if self._counts[at] > self._passes:
                 raise ParameterServerError(
                     f"gradients were computed more than {self._passes} times before step(): "
-                    "call step() after every backward, or set backward_passes_per_step"
+                    "call step() after every backward, set backward_passes_per_step, or, where a step is skipped, "
+                    "overlap=False"
                 )
             device = self.parameters[at].device
             if device.type == "cuda":
                 self._made[at] = torch.cuda.current_stream(device).record_event()
-            if push and self._counts[at] == self._passes:
+            if self._counts[at] == self._passes:
                 self._complete(at)
 
     def _complete(self, at: int) -> None:
@@ -80,9 +90,11 @@ class _Group:
             self._missing[index] -= 1
             if not self._missing[index]:
                 self._wait_for(self._members[index])
-                gradients = self._gradients(self._members[index])
+                gradients = self._gradients.take(self._members[index])
+                if self._sent_rate is None:
+                    self._sent_rate = self._rate
                 self._pushed.append(index)
-                self._timestamps.append(self._client.push_ranges(self.key, gradients, [index], self._rate))
+                self._timestamps.append(self._client.push_ranges(self.key, gradients, [index], self._sent_rate))
 
     def _wait_for(self, gradients: Iterable[int]) -> None:
         """What this thread does next on a GPU comes after these gradients, whichever streams they are made on."""
@@ -91,9 +103,25 @@ class _Group:
             if made is not None:
                 torch.cuda.current_stream(self.parameters[at].device).wait_event(made)
 
+    def check(self) -> None:
+        """Raises ParameterServerError when what the servers have, or were sent, is not what `step` is to count."""
+        if any(parameter.requires_grad for parameter in self._frozen):
+            raise ParameterServerError(
+                "a parameter that was frozen when the optimizer was wrapped requires a gradient now, and the servers "
+                "do not have it: wrap an optimizer when its parameters are as they are to be trained"
+            )
+        if self._gradients.changed:
+            raise ParameterServerError(
+                f"gradients were changed between backward() and step(), when they were sent already: {_LATER}"
+            )
+        if self._sent_rate not in (None, self._rate):
+            raise ParameterServerError(
+                f"lr was changed from {self._sent_rate:g} to {self._rate:g} between backward() and step(), when "
+                f"gradients were sent already: change it before backward(), or {_LATER}"
+            )
+
     def finish(self) -> None:
         """Pushes the rest and fetches the new values."""
-        self._check_frozen()
         client, pushed = self._client, set(self._pushed)
         rest = [index for index in range(len(self._ranges)) if index not in pushed]
         with_some = [
@@ -103,33 +131,19 @@ class _Group:
             self._timestamps.append(client.skip_ranges(self.key, without))
         if with_some:
             self._wait_for(range(len(self.parameters)))
-            gradients = self._gradients(set().union(*(self._members[index] for index in with_some)))
+            gradients = self._gradients.take(set().union(*(self._members[index] for index in with_some)))
             self._timestamps.append(
                 client.push_pull_ranges(self.key, gradients, self.parameters, with_some, self._rate)
             )
         if others := [*self._pushed, *without]:
             self._timestamps.append(client.pull_ranges(self.key, self.parameters, others))
-        for timestamp in self._timestamps:
-            client.wait(timestamp)
+        client.wait_all(self._timestamps)
         self.begin()
-
-    def _check_frozen(self) -> None:
-        if any(parameter.requires_grad for parameter in self._frozen):
-            raise ParameterServerError(
-                "a parameter that was frozen when the optimizer was wrapped requires a gradient now, and the servers "
-                "do not have it: wrap an optimizer when its parameters are as they are to be trained"
-            )
 
     @property
     def _rate(self) -> float:
-        return float(self._group["lr"])
-
-    def _gradients(self, wanted: Container[int]) -> Sequence[Tensor]:
-        """Of some parameters, zeros where backward made none; whatever for the others."""
-        return [
-            self.parameters[at].detach() if at not in wanted else _gradient(self.parameters[at])
-            for at in range(len(self.parameters))
-        ]
+        """load_state_dict makes new groups."""
+        return float(self._optimizer.param_groups[self._at]["lr"])
 
 
 def trained(group: dict[str, Any]) -> list[Tensor]:
@@ -137,20 +151,15 @@ def trained(group: dict[str, Any]) -> list[Tensor]:
     return [parameter for parameter in group["params"] if parameter.requires_grad]
 
 
-def _gradient(parameter: Tensor) -> Tensor:
-    if parameter.grad is None:
-        return torch.zeros_like(parameter)
-    return parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
-
-
 class DistributedOptimizer(torch.optim.Optimizer):
     """Wraps an optimizer: SGD, AdamW, Adam without weight decay, Adagrad, or any with a `function` of the servers.
 
     named_parameters: model.named_parameters(); names go into messages. backward_passes_per_step: how many backwards
-    accumulate into one step (their sum counts). overlap: push while backward goes on; False to change gradients (clip
-    them, say) between backward and step. function: a configuration of the servers' update function instead of the one
-    that the optimizer's class stands for. filters: what gradients go through on their way. pull_filter: how servers
-    round the parameters that they send. consistency: of this optimizer's tables alone. nan: "refuse" or "pass".
+    accumulate into one step (their sum counts). overlap: push while backward goes on; False to change gradients between
+    backward and step, by clipping or a GradScaler, say, and to skip steps: then it does not count backwards. function:
+    a configuration of the servers' update function instead of the one that the optimizer's class stands for. filters:
+    what gradients go through on their way. pull_filter: how servers round the parameters that they send. consistency:
+    of this optimizer's tables alone. nan: "refuse" or "pass".
 
     All workers begin with rank 0's parameters, or with what the servers have when they are there already; frozen ones
     are left out. A gradient is the mean of all workers' (Sync), or applied as it comes (Bounded, Async). A parameter
@@ -173,6 +182,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
         client: Client | None = None,
     ) -> None:
         check_names(optimizer, named_parameters)
+        _check_fresh(optimizer.state)
         super().__init__(optimizer.param_groups, optimizer.defaults)
         self._client = client or session.client()
         self._overlap = overlap
@@ -189,7 +199,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
                 continue
             self._client.register(key, trained(group), function=chosen, filters=filters,
                                   pull_filter=pull_filter, consistency=consistency, nan=nan)  # fmt: skip
-            self._tables.append(_Group(self._client, key, group, backward_passes_per_step))
+            self._tables.append(_Group(self._client, key, self, at, backward_passes_per_step))
         if not self._tables:
             raise ParameterServerError("no parameter of the optimizer requires a gradient: there is nothing to train")
         self._client.resume({table.key: table.parameters for table in self._tables})
@@ -197,6 +207,7 @@ class DistributedOptimizer(torch.optim.Optimizer):
             parameter.register_post_accumulate_grad_hook(self._hook(table, at))
             for table in self._tables
             for at, parameter in enumerate(table.parameters)
+            if overlap
         ]
 
     @property
@@ -204,24 +215,41 @@ class DistributedOptimizer(torch.optim.Optimizer):
         """Steps of this worker that the servers have, its predecessors' included: where its successor goes on."""
         return min(self._client.pushes(table.key) for table in self._tables)
 
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """torch's word for an optimizer whose gradients a GradScaler leaves scaled: it notes that in `found_inf`."""
+        return self._overlap
+
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Returns when the servers' values are here. Raises ParameterServerError."""
         self._check_registered()
+        if hasattr(self, "found_inf"):
+            raise ParameterServerError(f"a GradScaler's gradients were sent scaled: {_LATER}")
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for table in self._tables:
+            table.check()
+        for table in self._tables:
             table.finish()
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        if self._overlap and any(table.started for table in self._tables):
+        if any(table.sending for table in self._tables):
             raise ParameterServerError(
                 "zero_grad() between backward() and step(): the gradients are on their way to the servers. "
                 "Call it after step(), or use DistributedOptimizer(overlap=False)"
             )
+        for table in self._tables:
+            table.begin()
         super().zero_grad(set_to_none)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The groups' options. Raises ParameterServerError when there is more in it."""
+        _check_fresh(state_dict["state"])
+        super().load_state_dict(state_dict)
+        self._wrapped.param_groups = self.param_groups  # a schedule may have been given either
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if getattr(self, "_tables", None):
@@ -245,9 +273,19 @@ class DistributedOptimizer(torch.optim.Optimizer):
 
     def _hook(self, table: _Group, at: int) -> Callable[[Tensor], None]:
         def ready(_: Tensor) -> None:
-            table.ready(at, self._overlap)
+            table.ready(at)
 
         return ready
+
+
+def _check_fresh(states: Mapping[Any, Any]) -> None:
+    """Raises ParameterServerError for what `step` has left. Adagrad makes its state beforehand, at step 0."""
+    for state in states.values():
+        if state.get("step", any(value is not None for value in state.values())):
+            raise ParameterServerError(
+                "the optimizer has state of steps that were taken without servers, which begin with none: load the "
+                "parameters alone (optimizer.state.clear(), or a state_dict without it)"
+            )
 
 
 def check_names(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, Tensor]] | None) -> None:

@@ -40,8 +40,8 @@ LARGEST_UNIT_BYTES = 4096
 def ranges(length: int, *, row: int = 1, itemsize: int = 4, target_bytes: int = RANGE_BYTES) -> tuple[Range, ...]:
     """Cuts `length` elements of `itemsize` bytes into contiguous ranges of equal size, give or take one row or a page.
 
-    A range has 1/2 to 1 times `target_bytes`, or a page more, unless the table is smaller or a row of `row` elements, which is never
-    split, large. Raises ValueError when the table is not made of whole rows.
+    A range has 1/2 to 1 times `target_bytes`, or a page more, unless the table is smaller or a row of `row` elements,
+    which is never split, large. Raises ValueError when the table is not made of whole rows.
     """
     if length < 0 or row < 1 or itemsize < 1 or target_bytes < 1:
         raise ValueError(

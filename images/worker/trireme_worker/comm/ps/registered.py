@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -24,8 +25,27 @@ class Registered:
     sieve: Sieve
     numbers: list[int] = field(default_factory=list)
     """Of each range, the last push."""
-    pushing: dict[int, Request] = field(default_factory=dict)
-    """Of each range, the push that is not answered yet: at most one."""
+    pushing: set[int] = field(default_factory=set)
+    """Ranges with a push that has not ended yet; there is at most one."""
+    _turn: threading.Condition = field(default_factory=threading.Condition)
+
+    def take_turn(self, push: Request) -> None:
+        """Waits until the range's last push has ended: a number belongs to one push."""
+        index = push.index
+
+        def answered(number: int) -> None:
+            self.numbers[index] = push.number
+
+        def ended() -> None:
+            with self._turn:
+                self.pushing.discard(index)
+                self._turn.notify_all()
+
+        with self._turn:
+            self._turn.wait_for(lambda: index not in self.pushing)
+            self.pushing.add(index)
+            self.numbers[index] += 1
+        push.answered, push.ended, push.renumbered = answered, ended, self.numbered(index)
 
     def staging(self, tensors: Sequence[Tensor], back: bool = False) -> Staging:
         """For tensors on their way to the servers or, `back`, from them: shaped as registered, or one that is flat."""
@@ -34,7 +54,7 @@ class Registered:
         return self.incoming if back else self.outgoing
 
     def last(self, index: int) -> Callable[[], tuple[int, bool]]:
-        """What a pull must know whenever it is sent: the number of a range's last push, and whether it is answered."""
+        """What a pull must know whenever it is sent: the number of a range's last push, and whether it has ended."""
 
         def known() -> tuple[int, bool]:
             number = self.numbers[index]

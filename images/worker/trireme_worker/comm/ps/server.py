@@ -27,7 +27,7 @@ from trireme_worker.comm.ps.inventory import Inventory
 from trireme_worker.comm.ps.keeper import Keeper
 from trireme_worker.comm.ps.presence import Presence
 from trireme_worker.comm.ps.returning import Returns
-from trireme_worker.comm.ps.saver import Saver
+from trireme_worker.comm.ps.saver import Saved, Saver
 from trireme_worker.comm.ps.shard import Key, Shard
 from trireme_worker.comm.ps.slot import Asked, Change, Effects, Push, Slot, Status
 from trireme_worker.comm.ps.table import Table
@@ -133,6 +133,8 @@ class Server:
 
     def register(self, table: Table) -> None:
         """Raises Refused."""
+        if self._checkpoints is not None and table.number not in self.shard.tables:
+            self._checkpoints.admit(table)
         if self.shard.register(table):
             log.info("table %s: %d elements in %d ranges", table.name, table.length, len(table.ranges))
             for index in range(len(table.ranges)):
@@ -241,10 +243,22 @@ class Server:
     # Checkpoints
 
     def checkpoint(self) -> str:
-        """Saves every range that this server is the primary of; returns the path. Raises Refused."""
+        """Saves what it has; returns the path. Raises Refused."""
+        return str(self._saves().save())
+
+    def last_checkpoint(self) -> str:
+        """The same before this process ends: nothing moves any more, and nothing that was acknowledged is missing."""
+        self.keeper.stop()
+        return self.checkpoint()
+
+    def ask_checkpoint(self, done: Saved) -> None:
+        """The same, which `done` hears of later. Raises Refused."""
+        self._saves().ask(done)
+
+    def _saves(self) -> Saver:
         if self._saver is None:
             raise Refused(Reason.FAILED, "there is no checkpoint directory: set spec.checkpoint.directory")
-        return str(self._saver.save())
+        return self._saver
 
     def restored(self, slot: Slot) -> tuple[Copy, list[Tensor]] | None:
         return None if self._checkpoints is None else self._checkpoints.find(slot.table, slot.index)

@@ -19,7 +19,7 @@ from trireme_worker.comm.ps import consistency, held
 from trireme_worker.comm.ps.buffers import Buffers
 from trireme_worker.comm.ps.consistency import Clock, Consistency, Mode, Verdict
 from trireme_worker.comm.ps.errors import EMPTY, MOVING, Reason
-from trireme_worker.comm.ps.functions import Update
+from trireme_worker.comm.ps.functions import BadFunction, Update
 from trireme_worker.comm.ps.held import Held, Total
 from trireme_worker.comm.ps.table import Table
 
@@ -139,7 +139,10 @@ class Slot:
         if self.status is not Status.PRIMARY:
             return self._refuse(asked, Reason.NOT_READY, MOVING)
         if self.values is None:
-            self._held.begin(values)
+            try:
+                self._held.begin(values)
+            except BadFunction as error:
+                return self._refuse(asked, Reason.FAILED, f"table {self.table.name!r}: {error}")
         return self._when_committed(asked, rule)
 
     def place(self, worker: int, number: int, mode: Mode) -> Tensor | None:

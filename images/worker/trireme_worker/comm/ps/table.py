@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from trireme_worker.comm.ps import consistency, filters, functions, partition, rounding
+import torch
+
+from trireme_worker.comm.ps import consistency, filters, functions, partition, rounding, state
 from trireme_worker.comm.ps.consistency import Consistency
 from trireme_worker.comm.ps.partition import Range
 
@@ -56,12 +58,21 @@ class Table:
     def fixed(self) -> Consistency | None:
         return Consistency.parse(self.consistency) if self.consistency else None
 
-    def check(self) -> None:
-        """Raises BadTable."""
+    @cached_property
+    def states(self) -> tuple[str, ...]:
+        """Names of the tensors that the update function keeps beside the values. Raises BadFunction."""
+        return tuple(state.begun(functions.create(self.function), torch.zeros(self.row)))
+
+    def check_shape(self) -> None:
+        """Whether it can be cut into ranges. Raises BadTable."""
         if not 0 < len(self.name) <= NAME_MAX:
             raise BadTable(f"a table's key has 1 to {NAME_MAX} characters, got {self.name!r:.300}")
         if self.length < 1 or self.row < 1 or self.length % self.row:
             raise BadTable(f"table {self.name!r}: {self.length} elements are not one or more rows of {self.row}")
+
+    def check(self) -> None:
+        """Raises BadTable."""
+        self.check_shape()
         if self.reduction not in REDUCTIONS or self.nan not in NAN_POLICIES:
             raise BadTable(f"table {self.name!r}: reduction is one of {REDUCTIONS} and nan one of {NAN_POLICIES}, "
                            f"got {self.reduction!r} and {self.nan!r}")  # fmt: skip
@@ -69,7 +80,7 @@ class Table:
             raise BadTable(f"table {self.name!r}: pull_filter is one of {', '.join(rounding.FILTERS)}, "
                            f"got {self.pull_filter!r:.100}")  # fmt: skip
         try:
-            functions.create(self.function)
+            _ = self.states
             filters.chain(self.filters)
             consistency.Consistency.parse(self.consistency or "Sync")
         except ValueError as error:
@@ -86,6 +97,13 @@ class Table:
     @classmethod
     def decode(cls, data: bytes | bytearray | str) -> Table:
         """Raises BadTable."""
+        table = cls.parse(data)
+        table.check()
+        return table
+
+    @classmethod
+    def parse(cls, data: bytes | bytearray | str) -> Table:
+        """One whose function and filters need not exist here. Raises BadTable."""
         try:
             plain = json.loads(data)
             kinds = {"length": int, "row": int, "function": dict, "filters": list}
@@ -95,5 +113,5 @@ class Table:
             table = cls(**{**plain, "filters": tuple(plain["filters"])})
         except (ValueError, KeyError, TypeError) as error:
             raise BadTable(f"not a table: {error}") from error
-        table.check()
+        table.check_shape()
         return table
