@@ -130,6 +130,14 @@ def test_what_a_quota_refuses_gives_the_others_back_too(spec: dict[str, object],
     assert len(scene.step(decision.status, at=at + ceil(pause)).create) == 2
 
 
+@pytest.mark.parametrize(("placed", "gives_back"), [(2, False), (1, True)], ids=["minimum placed", "too few placed"])
+def test_an_elastic_job_under_a_quota_keeps_what_it_can_begin_with(placed: int, gives_back: bool) -> None:
+    scene = Scene(4, elastic={"minReplicas": 2, "maxReplicas": 4})
+    pods = [scene.pod(index, node="n1" if index < placed else "") for index in range(3)]
+    status = scene.step(JobStatus(), *pods, refused=QUOTA).status
+    assert scene.step(status, *pods, refused=QUOTA, at=500).ahead is gives_back
+
+
 def test_each_pod_that_a_quota_lets_through_is_progress() -> None:
     scene = Scene(3)
     status = scene.step(JobStatus(), scene.running(0), refused=QUOTA).status

@@ -8,6 +8,7 @@ and how long it then waits.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 
 from trireme.lifecycle import conditions
@@ -47,7 +48,7 @@ def patience_left(plan: Plan, observed: Observed, status: JobStatus, now: dateti
     """Seconds until the pods are to be given back; None when the job does not hold some and lack others."""
     held, lacking = holding(observed), observed.unschedulable or refused(observed)
     since = conditions.since(status, conditions.SCHEDULED, False)
-    if not held or not lacking or since is None or _whole(plan, observed) or _goes_on(plan, status, len(held)):
+    if not held or not lacking or since is None or _whole(plan, observed) or _goes_on(plan, status, held):
         return None
     progress = max(since.timestamp(), *(max(pod.created_at, pod.placed_at) for pod in held))
     patience = (plan.job.spec.deadlines.pending_seconds or PATIENCE_SECONDS) * (1 + STAGGER * _lot(plan.job.uid, since))
@@ -75,9 +76,9 @@ def _whole(plan: Plan, observed: Observed) -> bool:
     return not refused(observed) and (plan.gang is not None or queue_of(plan.job.spec.scheduling) is not None)
 
 
-def _goes_on(plan: Plan, status: JobStatus, held: int) -> bool:
+def _goes_on(plan: Plan, status: JobStatus, held: Iterable[Pod]) -> bool:
     """The members of a parameter server train without the one that is missing, an elastic job with its minimum."""
-    if plan.job.spec.elastic is not None and held >= plan.minimum:
+    if plan.job.spec.elastic is not None and sum(bool(pod.node) for pod in held) >= plan.minimum:
         return True
     return status.start_time is not None and plan.job.spec.strategy is Strategy.PARAMETER_SERVER
 
