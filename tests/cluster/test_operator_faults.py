@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from aiohttp import web
 from cluster.api import session
 from cluster.door import Door, Journal
 from kubernetes.aio.config import incluster_config
@@ -18,7 +19,7 @@ from support.ear import ear
 from support.operating import Operator, end_all, job, phase, pods, run_all, until
 from trireme.cluster import backoff
 from trireme.cluster.client import Client
-from trireme.cluster.resources import CUSTOM_RESOURCE_DEFINITIONS, PODS, TRAINING_JOBS
+from trireme.cluster.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, PODS, TRAINING_JOBS
 from trireme.controller import handlers
 from trireme.controller.settings import Settings
 from trireme.pocket.apiserver import ApiServer
@@ -209,6 +210,37 @@ async def test_watches_that_are_half_open_are_noticed(
             await end_all(client, NAMESPACE, found)
             await phase(client, NAMESPACE, "Succeeded")
             await phase(client, NAMESPACE, "Succeeded", "second")
+
+
+class Guarded(Door):
+    """One that takes the rights in some namespaces away."""
+
+    closed: frozenset[str] = frozenset()
+
+    async def _pass(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not any(f"/namespaces/{each}/" in request.path for each in self.closed):
+            return await super()._pass(request)
+        status = {"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no rights"}
+        return web.json_response(status, status=403)
+
+
+async def test_a_watched_namespace_without_rights_keeps_no_other_waiting(
+    operator: Operator, client: Client, server: ApiServer, tmp_path: Path
+) -> None:
+    await served(client)
+    await client.create(NAMESPACES, None, {"metadata": {"name": "gone"}})
+    async with session(server.kubeconfig()) as upstream, Guarded("door", upstream, Journal()).opened() as door:
+        assert isinstance(door, Guarded)
+        door.closed = frozenset({"gone"})
+        path = tmp_path / "door"
+        path.write_text(yaml.safe_dump(door.kubeconfig))
+        async with operator.running(kubeconfig=path, namespaces=("gone", NAMESPACE), resync_seconds=1000):
+            await client.create(TRAINING_JOBS, "gone", job(1))
+            await trains(client)
+            await trains(client, "second")
+            assert await pods(client, "gone", 0) == {}
+            door.closed = frozenset()
+            await pods(client, "gone", 1)
 
 
 def in_kubeconfig(server: ApiServer, folder: Path, patch: pytest.MonkeyPatch) -> Callable[[], None]:

@@ -74,6 +74,29 @@ async def test_only_a_new_report_is_a_change(serve: Serve) -> None:
     assert changes.keys == [KEY]
 
 
+async def test_what_was_heard_before_the_lead_was_lost_is_forgotten_when_it_is_won_again(serve: Serve) -> None:
+    asked, changes = asyncio.Semaphore(0), Changes()
+    answers = [codec.encode(REPORT)]
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        asked.release()
+        if not answers:
+            await asyncio.Event().wait()
+        return web.Response(body=answers.pop())
+
+    await serve(answer)
+    async with Poller(changes, seconds=0.01, concurrency=2) as poller:
+        poller.want(KEY, TARGET)
+        for expected in (REPORT, None):
+            term = asyncio.create_task(poller.run())
+            await asyncio.wait_for(asked.acquire(), 5)
+            if expected is not None:
+                await asyncio.wait_for(changes.event.wait(), 5)
+            assert poller.report(KEY) == expected
+            term.cancel()
+            await asyncio.wait([term])
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -184,8 +207,8 @@ async def test_news_is_asked_for_by_its_number_and_again_at_once(serve: Serve) -
 RULING = wire.Ruling("pod-uid", 0, next_attempt=1)
 
 
-async def test_a_ruling_is_sent_and_its_answer_is_the_report(serve: Serve) -> None:
-    said = []
+async def test_a_ruling_is_sent_and_its_answer_is_the_report_and_news(serve: Serve) -> None:
+    said, changes = [], Changes()
 
     async def answer(request: web.BaseRequest) -> web.Response:
         assert (request.method, request.path) == ("POST", "/v1/ruling")
@@ -194,11 +217,12 @@ async def test_a_ruling_is_sent_and_its_answer_is_the_report(serve: Serve) -> No
         return web.Response(body=codec.encode(REPORT))
 
     await serve(answer)
-    async with Poller(Changes(), seconds=60, concurrency=2) as poller:
+    async with Poller(changes, seconds=60, concurrency=2) as poller:
         assert not await poller.rule(KEY, RULING)
         poller.want(KEY, TARGET)
         assert await poller.rule(KEY, RULING)
-    assert (said, poller.report(KEY)) == ([RULING], REPORT)
+        assert await poller.rule(KEY, RULING)
+    assert (said, poller.report(KEY), changes.keys) == ([RULING, RULING], REPORT, [KEY])
 
 
 @pytest.mark.parametrize(

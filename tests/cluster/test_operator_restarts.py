@@ -138,7 +138,6 @@ async def test_a_job_with_half_of_its_pods_gives_them_back_and_comes_again(
 ) -> None:
     monkeypatch.setattr(placement, "PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr(placement, "PAUSE_SECONDS", 1.0)
-    monkeypatch.setattr(placement, "PAUSE_SPREAD_SECONDS", 1.0)
     async with operator.running():
         await client.create(TRAINING_JOBS, namespace, job())
         first = await pods(client, namespace, 2)

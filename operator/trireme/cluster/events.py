@@ -96,8 +96,9 @@ class Recorder:
         self._now = now
         self._series: _Recent[tuple[str, str, str], _Series] = _Recent()
         self._allowances: _Recent[str, _Allowance] = _Recent()
-        self._forbidden = False
-        """Once is enough to say so."""
+        self._forbidden: _Recent[str, bool] = _Recent()
+        """Namespaces in which none may be written: rights differ, and one that is being deleted takes none. Once is
+        enough to say so."""
         self._due: asyncio.Queue[_Series] = asyncio.Queue(PENDING_MAX)
 
     def record(self, about: Mapping[str, Any], kind: str, reason: str, note: str) -> None:
@@ -134,9 +135,10 @@ class Recorder:
                     await self._create(series)
         except (ApiError, TimeoutError) as error:
             log.debug("event dropped reason=%s error=%r", series.reason, error)
-            if isinstance(error, ApiError) and error.status == 403 and not self._forbidden:
-                self._forbidden = True
-                log.warning("events cannot be written, jobs run all the same: %s", error)
+            namespace = series.about["namespace"]
+            if isinstance(error, ApiError) and error.status == 403 and namespace not in self._forbidden:
+                self._forbidden[namespace] = True
+                log.warning("events cannot be written, jobs run all the same namespace=%s: %s", namespace, error)
 
     async def _create(self, series: _Series) -> None:
         name = f"{series.about['name']}.{time.time_ns():x}"

@@ -70,7 +70,8 @@ class Informer(Generic[R]):
         self._heard = 0
         """Events, ever."""
         self.synced = asyncio.Event()
-        """Set once the first list is complete."""
+        """Set once the first list is complete, and again once that is which `relist` asks for."""
+        self._following: asyncio.Task[None] | None = None
 
     @property
     def version(self) -> int:
@@ -80,8 +81,20 @@ class Informer(Generic[R]):
     def of(self, key: Key) -> list[R]:
         return list(self._by_key.get(key, {}).values())
 
+    def relist(self) -> None:
+        """Forgets the watch, which may be half open, and any list that is under way, and begins with a list anew."""
+        self.synced.clear()
+        if self._following is not None:
+            self._following.cancel()
+
     async def run(self) -> None:
         """Until cancelled; no failure of the API server ends it."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._following = group.create_task(self._follow())
+                await asyncio.wait([self._following])
+
+    async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
         failures = 0
         relist = True

@@ -139,7 +139,7 @@ def _pod(view: _Pod) -> Pod:
         gated=_not_scheduled(conditions.get("PodScheduled"), "SchedulingGated"),
         waiting_reason=waiting.reason or "",
         waiting_message=waiting.message or "",
-        terminated=_terminated(ended) if ended else None,
+        terminated=_terminated(ended) if ended else _failed_init(status),
         reason=status.reason or "",
         message=status.message or "",
         disruption=_disruption(conditions.get("DisruptionTarget")),
@@ -170,13 +170,22 @@ def _waiting(status: _Status) -> _Waiting:
     return next(unusual, waiting[0] if waiting else _Waiting())
 
 
-def _terminated(ended: _Ended) -> Terminated:
+def _failed_init(status: _Status) -> Terminated | None:
+    """How the init container ended for which a pod failed before its trainer began."""
+    for each in status.init_container_statuses or () if status.phase == "Failed" else ():
+        if each.state is not None and each.state.terminated is not None and each.state.terminated.exit_code:
+            return _terminated(each.state.terminated, each.name)
+    return None
+
+
+def _terminated(ended: _Ended, init: str = "") -> Terminated:
     return Terminated(
         exit_code=ended.exit_code,
         reason=ended.reason or "",
         signal=ended.signal or 0,
         message=ended.message or "",
         finished_at=_seconds(ended.finished_at),
+        init=init,
     )
 
 

@@ -36,6 +36,8 @@ EVENTS_BURST = 100
 """Kubernetes Events, of all jobs together; what the API server can take beside the pods of a large launch."""
 POD_SECONDS = 0.1
 """Events of a job's pods come in swarms; those of so long a time are looked at together."""
+UNLISTED_SECONDS = 1.0
+"""Until a job is looked for again whose namespace could not be listed yet."""
 CRD_HINT = f"; is the CRD there, and does it serve {names.VERSION}? trireme crd | kubectl apply -f -"
 
 
@@ -48,6 +50,8 @@ class Controller:
         self._settings = settings
         self._jobs = Jobs()
         self._queue: WorkQueue[Key] = WorkQueue(metrics.waited)
+        self._listed: set[str | None] = set()
+        """Namespaces of which pods and jobs were listed since this term began; in others nothing is done yet."""
         self._informers = {namespace: self._informer(namespace) for namespace in settings.namespaces or (None,)}
         self._poller = Poller(
             self._queue.add, seconds=settings.progress_seconds, concurrency=settings.progress_concurrency
@@ -70,35 +74,45 @@ class Controller:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keeps the caches, and writes nothing. Entered once all are complete; leaves nothing running."""
+        """Keeps the caches, and writes nothing. Entered once those of one namespace are complete: another may have
+        gone, and our rights in it. Leaves nothing running."""
         await self.catch_up()
         async with self._poller, asyncio.TaskGroup() as group:
             tasks = [group.create_task(informer.run()) for informer in self._informers.values()]
+            synced = [group.create_task(informer.synced.wait()) for informer in self._informers.values()]
             try:
-                for informer in self._informers.values():
-                    await informer.synced.wait()
+                await asyncio.wait(synced, return_when=asyncio.FIRST_COMPLETED)
                 yield
             finally:
-                for task in tasks:
+                for task in (*tasks, *synced):
                     task.cancel()
 
     async def work(self) -> None:
         """Reconciles until cancelled, while `running`; may be called again afterwards.
 
-        It begins with all jobs: others may have worked since the caches were filled, and what was interrupted goes on.
+        It begins with lists of all pods and jobs: others may have worked meanwhile, and a watch may have told nothing
+        of it. What was interrupted goes on.
         """
-        await self.catch_up()
+        self._listed.clear()
+        self._reconcile.forget()
+        for informer in self._informers.values():
+            informer.relist()
         with self._metrics.leading():
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._settings.workers):
                     group.create_task(self._work())
+                for namespace in self._informers:
+                    group.create_task(self._oversee(namespace))
                 group.create_task(self._poller.run())
-                group.create_task(self._resync())
                 group.create_task(self._events.run())
 
     async def _work(self) -> None:
         while True:
             key = await self._queue.get()
+            if self._listed.isdisjoint({key[0], None}):
+                self._queue.done(key)
+                self._queue.add_after(key, UNLISTED_SECONDS)
+                continue
             with self._metrics.reconciling() as outcome:
                 try:
                     await self._reconcile(key)
@@ -116,38 +130,46 @@ class Controller:
                     self._queue.done(key)
 
     async def catch_up(self) -> None:
-        """Looks at all jobs, once the API server has answered."""
+        """Looks at all jobs, once the API server has answered for one namespace at least."""
         failures = 0
         while True:
-            try:
-                await self._list_jobs()
+            errors = [await self._list_jobs(namespace) for namespace in self._informers]
+            if None in errors:
                 return
-            except ApiError as error:
-                failures += 1
-                log.warning("cannot list TrainingJobs yet: %s%s", error, CRD_HINT if error.not_found else "")
-                await asyncio.sleep(backoff.delay(failures, asked=error.retry_after))
+            failures += 1
+            asked = max(error.retry_after or 0.0 for error in errors if error is not None)
+            await asyncio.sleep(backoff.delay(failures, asked=asked))
 
-    async def _resync(self) -> None:
-        """No watch is trusted for ever: all jobs are looked at anew, and those that went unnoticed are forgotten."""
+    async def _oversee(self, namespace: str | None) -> None:
+        """Looks at a namespace's jobs once its pods are known, and again every few minutes: no watch is trusted for
+        ever. None waits for another."""
+        await self._informers[namespace].synced.wait()
+        failures = 0
         while True:
-            await asyncio.sleep(self._settings.resync_seconds)
-            try:
-                await self._list_jobs()
-            except ApiError as error:
-                log.warning("resync failed: %s", error)
+            error = await self._list_jobs(namespace)
+            if error is None:
+                self._listed.add(namespace)
+            failures = failures + 1 if error else 0
+            pause = backoff.delay(failures, asked=error.retry_after) if error else self._settings.resync_seconds
+            await asyncio.sleep(pause)
 
-    async def _list_jobs(self) -> None:
-        for namespace in self._informers:
+    async def _list_jobs(self, namespace: str | None) -> ApiError | None:
+        """Those that went unnoticed are looked at, or forgotten. Returns why they could not be listed."""
+        try:
             items, version = await self._client.list(TRAINING_JOBS, namespace)
-            listed = {key_of(job) for job in items}
-            for job in items:
-                self._jobs.put(job)
-                self._queue.add(key_of(job))
-            for job in self._jobs.older_than(int(version)):
-                key = key_of(job)
-                if key not in listed and namespace in (None, key[0]):
-                    self._jobs.drop(key, job["metadata"]["uid"])
-                    self._queue.add(key)
+        except ApiError as error:
+            log.warning("cannot list TrainingJobs yet: %s%s", error, CRD_HINT if error.not_found else "")
+            return error
+        listed = {key_of(job) for job in items}
+        for job in items:
+            self._jobs.put(job)
+            self._queue.add(key_of(job))
+        for job in self._jobs.older_than(int(version)):
+            key = key_of(job)
+            if key not in listed and namespace in (None, key[0]):
+                self._jobs.drop(key, job["metadata"]["uid"])
+                self._queue.add(key)
+        return None
 
     def _pods(self, namespace: str) -> Informer[Pod]:
         return self._informers.get(namespace) or self._informers[None]

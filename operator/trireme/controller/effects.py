@@ -20,6 +20,7 @@ from trireme.controller.launch import Launcher
 from trireme.controller.memory import Memory
 from trireme.controller.statuspatch import status_patch
 from trireme.lifecycle.decision import Decision, PodDeletion, PodExpiry
+from trireme.lifecycle.observe import Refusal
 from trireme.plan.plan import Plan, PodPlan
 from trireme.spec.status import JobStatus
 
@@ -79,7 +80,7 @@ class Effects:
     async def create(self, key: Key, plan: Plan, wanted: Sequence[PodPlan], memory: Memory) -> None:
         """What the pods lean on, then the pods; after a refusal nothing for a while."""
         if not wanted:
-            memory.refused = ""
+            memory.refused = None
             return
         if self._held(key, memory):
             return
@@ -108,7 +109,7 @@ class Effects:
             return
         memory.holds = 0
         if memory.refused:
-            memory.refused = ""
+            memory.refused = None
             self.queue.add(key)
 
     async def renew(self, key: Key, plan: Plan, memory: Memory) -> None:
@@ -118,7 +119,7 @@ class Effects:
         memory.renewed_at = _clock()
         self.launcher.forget_shared(key[0])
         if refused := await self.launcher.support(plan):
-            log.warning("renew job=%s/%s refused=%r", *key, refused)
+            log.warning("renew job=%s/%s refused=%r", *key, refused.words)
 
     async def recheck_strangers(self, key: Key, memory: Memory) -> None:
         """No informer shows them: ask whether they have gone."""
@@ -191,12 +192,13 @@ class Effects:
             self.queue.add_after(key, seconds)
         return seconds > 0
 
-    def _hold(self, key: Key, memory: Memory, refused: str) -> None:
+    def _hold(self, key: Key, memory: Memory, refused: Refusal | None) -> None:
         memory.holds += 1
         seconds = backoff.delay(memory.holds, HOLD_FIRST_SECONDS, HOLD_CAP_SECONDS)
         memory.refused = refused
         memory.hold_until = _clock() + seconds
-        log.info("hold job=%s/%s seconds=%.1f refused=%r strangers=%d", *key, seconds, refused, len(memory.strangers))
+        words = refused.words if refused else ""
+        log.info("hold job=%s/%s seconds=%.1f refused=%r strangers=%d", *key, seconds, words, len(memory.strangers))
         self.queue.add(key)
 
 

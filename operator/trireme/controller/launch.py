@@ -11,8 +11,10 @@ from trireme.cluster.client import Client
 from trireme.cluster.discovery import FRESH_SECONDS, Discovery
 from trireme.cluster.errors import ApiError
 from trireme.cluster.resources import PODS, Resource
-from trireme.contract import wire
+from trireme.contract import names, wire
 from trireme.contract.bundle import Agent
+from trireme.lifecycle.message import PODS_PENDING
+from trireme.lifecycle.observe import NAME_TAKEN, Refusal
 from trireme.lifecycle.pod import Pod
 from trireme.plan import kueue, manifests
 from trireme.plan.manifests import Manifest
@@ -33,8 +35,8 @@ class Launched:
     """Ours, made now or before."""
     strangers: list[Pod] = field(default_factory=list)
     """Those that others made under our names."""
-    refused: str = ""
-    """The API server's words when it refused one."""
+    refused: Refusal | None = None
+    """Of one of them, by the API server."""
     error: ApiError | None = None
     """The API server failed or could not be reached."""
 
@@ -58,11 +60,11 @@ class Launcher:
         """Which gangs and queues there are here, as of `fresh_seconds` ago at most. Raises ApiError."""
         return await self._discovery.served(fresh_seconds)
 
-    async def support(self, plan: Plan) -> str:
-        """What the pods lean on. Returns why one object cannot be there, or an empty string. Raises ApiError."""
+    async def support(self, plan: Plan) -> Refusal | None:
+        """What the pods lean on. Returns why one object cannot be there. Raises ApiError."""
         wanted = support(plan, wire.token(self._key, plan.job.uid), self._agent.content)
         answers = await asyncio.gather(*((self._share if each.shared else self._lean)(plan, each) for each in wanted))
-        return next(filter(None, answers), "")
+        return next(filter(None, answers), None)
 
     def forget_served(self) -> None:
         """One of them turned out not to be served any more."""
@@ -104,24 +106,24 @@ class Launcher:
                 made = await self._client.get(PODS, namespace, pod.name)
         except ApiError as error:
             if error.refused:
-                launched.refused = launched.refused or error.message
+                launched.refused = launched.refused or Refusal(error.message)
             else:
                 launched.error = launched.error or error
             return
         record = podview.of_object(made)
         (launched.pods if record.owner_uid == plan.job.uid else launched.strangers).append(record)
 
-    async def _share(self, plan: Plan, wanted: Support) -> str:
+    async def _share(self, plan: Plan, wanted: Support) -> Refusal | None:
         """Of many jobs that begin at once in a namespace, one makes it."""
         async with self._sharing:
             if plan.job.namespace in self._equipped:
-                return ""
+                return None
             refused = await self._lean(plan, wanted)
             if not refused:
                 self._equipped.add(plan.job.namespace)
             return refused
 
-    async def _lean(self, plan: Plan, wanted: Support) -> str:
+    async def _lean(self, plan: Plan, wanted: Support) -> Refusal | None:
         resource, namespace = resources.of_object(wanted.manifest), plan.job.namespace
         try:
             await self._client.create(resource, namespace, wanted.manifest)
@@ -130,28 +132,37 @@ class Launcher:
                 return _refusal(error)
             if not wanted.unique:
                 return await self._found(plan, resource, wanted)
-        return ""
+        return None
 
-    async def _found(self, plan: Plan, resource: Resource, wanted: Support) -> str:
+    async def _found(self, plan: Plan, resource: Resource, wanted: Support) -> Refusal | None:
         """What to say of the object that has the name, unless it is this job's."""
         namespace, name = plan.job.namespace, wanted.manifest["metadata"]["name"]
         found = await self._client.get(resource, namespace, name)
-        if not any(owner["uid"] == plan.job.uid for owner in found["metadata"].get("ownerReferences", ())):
-            return f"{resource.kind} {name} exists already and belongs to something else"
-        return await self._follow(resource, found, wanted.manifest["spec"]) if wanted.follows else ""
+        owners = found["metadata"].get("ownerReferences", ())
+        if not any(owner["uid"] == plan.job.uid for owner in owners):
+            earlier = any((owner["kind"], owner["name"]) == (names.KIND, plan.job.name) for owner in owners)
+            return _taken(f"{resource.kind} {name}", earlier=earlier)
+        return await self._follow(resource, found, wanted.manifest["spec"]) if wanted.follows else None
 
-    async def _follow(self, resource: Resource, found: Manifest, spec: Manifest) -> str:
+    async def _follow(self, resource: Resource, found: Manifest, spec: Manifest) -> Refusal | None:
         if found["spec"] == spec:
-            return ""
+            return None
         change = {"spec": dict.fromkeys(found["spec"]) | spec}
         try:
             await self._client.patch(resource, found["metadata"]["namespace"], found["metadata"]["name"], change)
         except ApiError as error:
             return _refusal(error)
-        return ""
+        return None
 
 
-def _refusal(error: ApiError) -> str:
+def _taken(what: str, *, earlier: bool) -> Refusal:
+    """`earlier`: by a job that had the name before, with which it goes."""
+    if earlier:
+        return Refusal(f"waiting for {what} of an earlier job to go", PODS_PENDING)
+    return Refusal(f"{what} exists already and belongs to something else: delete it, or rename the job", NAME_TAKEN)
+
+
+def _refusal(error: ApiError) -> Refusal:
     if not error.refused:
         raise error
-    return error.message
+    return Refusal(error.message)

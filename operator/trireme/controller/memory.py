@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from trireme.lifecycle.observe import Refusal
 from trireme.lifecycle.pod import Pod
 from trireme.plan.plan import Plan, Unavailable
 from trireme.spec.errors import FieldError
@@ -20,6 +21,8 @@ class Parsed:
     suspensions: int
     plan: Plan | None = None
     errors: tuple[FieldError, ...] = ()
+    ttl_seconds: int | None = None
+    """Beside errors: what the job says all the same of `cleanup.ttlSecondsAfterFinished`."""
     unavailable: Unavailable | None = None
     """The gang or queue that cannot be had; the plan is without it, and no pod is made by it."""
     tries: int = 0
@@ -46,8 +49,8 @@ class Memory:
     """UIDs of pods whose time is over, as the API server knows."""
     strangers: dict[str, Pod] = field(default_factory=dict)
     """Pods by name that hold one of our names but carry no label of ours, so that no informer shows them."""
-    refused: str = ""
-    """Why the API server would not take an object, in its words."""
+    refused: Refusal | None = None
+    """Why an object of the job could not be made when that was last tried."""
     holds: int = 0
     """Times in a row that creation had to stop."""
     hold_until: float = -math.inf

@@ -14,6 +14,7 @@ from trireme.plan import gang, kueue
 from trireme.plan.plan import ApiKind
 from trireme.plan.planner import plan
 from trireme.spec.errors import InvalidSpec
+from trireme.spec.lenient import mapping
 from trireme.spec.model import JobSpec
 from trireme.spec.parse import parse
 from trireme.spec.status import JobStatus
@@ -34,7 +35,7 @@ async def parsed(job: Job, status: JobStatus, last: Parsed | None, launcher: Lau
     try:
         typed = parse(job)
     except InvalidSpec as invalid:
-        return Parsed(*basis, errors=invalid.errors)
+        return Parsed(*basis, errors=invalid.errors, ttl_seconds=_ttl(job))
     served = await _served(typed.spec, launcher, again=tries > 0)
     made = plan(
         typed,
@@ -50,6 +51,11 @@ async def parsed(job: Job, status: JobStatus, last: Parsed | None, launcher: Lau
     seconds = backoff.delay(tries + 1, FIRST_SECONDS, CAP_SECONDS)
     again = asyncio.get_running_loop().time() + seconds
     return replace(Parsed(*basis, made), unavailable=missing, tries=tries + 1, ask_again_at=again)
+
+
+def _ttl(job: Job) -> int | None:
+    said = mapping(mapping(job, "spec"), "cleanup").get("ttlSecondsAfterFinished")
+    return said if isinstance(said, int) else None
 
 
 async def _served(spec: JobSpec, launcher: Launcher, *, again: bool) -> frozenset[ApiKind]:

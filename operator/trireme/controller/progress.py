@@ -92,7 +92,8 @@ class Poller:
             await self._session.close()
 
     async def run(self) -> None:
-        """Until cancelled; one task a job."""
+        """Until cancelled; one task a job. What was heard in an earlier run may be of long ago, and is forgotten."""
+        self._asked = {key: _Asked(asked.target) for key, asked in self._asked.items()}
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wanted.clear()
@@ -103,17 +104,19 @@ class Poller:
                 await self._wanted.wait()
 
     async def rule(self, key: Key, ruling: wire.Ruling) -> bool:
-        """Whether the coordinator has heard it."""
+        """Whether the coordinator has heard it. What it answers may be all the news that there will be."""
         asked = self._asked.get(key)
         if asked is None:
             return False
         try:
             answer = await asyncio.wait_for(self._fetch(asked.target, wire.RULING_PATH, ruling), ANSWER_SECONDS)
-            asked.report, asked.ruled = codec.decode(wire.News, answer), asked.ruled + 1
+            before, asked.report, asked.ruled = asked.report, codec.decode(wire.News, answer), asked.ruled + 1
         except (aiohttp.ClientError, TimeoutError, OSError, codec.BadMessage) as error:
             log.info("ruling not heard job=%s/%s address=%s error=%r", *key, asked.target.address, error)
             return False
         log.info("ruling job=%s/%s pod=%s attempt=%s", *key, ruling.incarnation, ruling.next_attempt)
+        if asked.report != before:
+            self._changed(key)
         return True
 
     async def _follow(self, key: Key, asked: _Asked) -> None:

@@ -19,7 +19,8 @@ from trireme.controller.progress import Poller, Target
 from trireme.lifecycle.decide import decide, rejected
 from trireme.lifecycle.decision import Decision, PodDeletion
 from trireme.lifecycle.observe import observe
-from trireme.lifecycle.pod import Pod, PodPhase
+from trireme.lifecycle.pod import Pod, lives
+from trireme.lifecycle.policies.deadline import ttl_left
 from trireme.lifecycle.policies.nodes import overdue
 from trireme.plan.plan import Plan
 from trireme.spec.status import JobStatus
@@ -79,6 +80,10 @@ class Reconciler:
         if decision.look_again_seconds is not None:
             self.effects.queue.add_after(key, decision.look_again_seconds)
 
+    def forget(self) -> None:
+        """All that is remembered of jobs: others may have worked meanwhile."""
+        self._memories.clear()
+
     async def _create(self, key: Key, planned: Plan, decision: Decision, memory: Memory) -> None:
         try:
             await self.effects.create(key, planned, decision.create, memory)
@@ -90,11 +95,11 @@ class Reconciler:
 
     async def _decide(self, key: Key, parsed: Parsed, status: JobStatus, memory: Memory) -> Decision:
         informer = self.pods(key[0])
-        pods = memory.see(informer.of(key), informer.version)
+        pods, now = memory.see(informer.of(key), informer.version), self.now()
         if parsed.plan is None:
-            said = rejected(parsed.generation, status, parsed.errors, self.now())
-            return Decision(said, delete=tuple(_at_work(pods, memory.uid)))
-        now = self.now()
+            said = rejected(parsed.generation, status, parsed.errors, now)
+            left, gone = ttl_left(parsed.ttl_seconds, said, now), tuple(_at_work(pods, memory.uid))
+            return Decision(said, delete=gone, look_again_seconds=left, remove_job=left is not None and left <= 0)
         late = [pod.node for pod in overdue(pods, now) if pod.owner_uid == memory.uid]
         observed = observe(
             parsed.plan,
@@ -131,7 +136,6 @@ def _clock() -> float:
 
 def _at_work(pods: list[Pod], uid: str) -> Iterator[PodDeletion]:
     """Pods of a job that a change has made invalid: they must not outlive its verdict."""
-    ended = (PodPhase.SUCCEEDED, PodPhase.FAILED)
     for pod in pods:
-        if pod.owner_uid == uid and pod.phase not in ended and not pod.deleting:
+        if pod.owner_uid == uid and lives(pod) and not pod.deleting:
             yield PodDeletion(pod.name, pod.uid)

@@ -84,7 +84,7 @@ def assembled(plan: Plan, observed: Observed, status: JobStatus) -> bool:
 
 
 def assemble(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
-    given_back = placement.pause_left(status, plan.job.uid, now)
+    given_back = placement.pause_left(status, plan, now)
     if given_back:
         return Decision(status, delete=deletions(observed.ours), look_again_seconds=given_back)
     pause = budget.pause_left(status, plan.job.spec.restart, now)
@@ -172,10 +172,11 @@ def _outdated(plan: Plan, observed: Observed, status: JobStatus) -> tuple[Pod, .
 def _give_back(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> Decision:
     """Written before the first pod goes: none of them has failed."""
     phase, held = status.phase or PENDING, len(placement.holding(observed))
-    text = (
-        f"{phase}: {held}/{len(plan.pods)} pods had nodes and the others found none: given back, "
-        f"next try after {placement.pause(plan.job.uid, now):.0f}s"
-    )
+    why, words = "had nodes and the others found none", ""
+    if observed.refused is not None and placement.refused(observed):
+        why, words = "were there and the API server refused the others", f": {observed.refused.words}"
+    pause = placement.pause(status, plan.job.uid, now)
+    text = f"{phase}: {held}/{len(plan.pods)} pods {why}: given back, next try after {pause:.0f}s{words}"
     stopped = (conditions.RUNNING, False, placement.GIVEN_BACK)
     begins = (conditions.SCHEDULED, False, placement.GIVEN_BACK)
     return Decision(say(status, plan.job.generation, now, phase, text, stopped, begins=begins), ahead=True)

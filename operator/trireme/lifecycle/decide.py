@@ -97,7 +97,7 @@ def _alive(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> 
 def rejected(generation: int, status: JobStatus, errors: tuple[FieldError, ...], now: datetime) -> JobStatus:
     """The status of a job that cannot run as it is written, whose pods are deleted. A finished job stays as it was."""
     if conditions.finished(status):
-        return status
+        return status.model_copy(update={"observed_generation": generation})
     shown = "; ".join(map(str, errors[:PROBLEMS_SHOWN]))
     more = f"; and {len(errors) - PROBLEMS_SHOWN} more" if len(errors) > PROBLEMS_SHOWN else ""
     text = f"Failed: invalid spec: {shown}{more}"
@@ -116,7 +116,8 @@ def _over(plan: Plan, observed: Observed, status: JobStatus, now: datetime) -> D
     for field, role in (("workers", names.ROLE_WORKER), ("servers", names.ROLE_SERVER)):
         if counted := getattr(status, field):
             status = _recounted(status, field, _left(counted, _counts(plan, observed, role)))
-    left = deadline.ttl_left(plan.job.spec, status, now)
+    status = status.model_copy(update={"observed_generation": plan.job.generation})  # an edit has been seen
+    left = deadline.ttl_left(plan.job.spec.cleanup.ttl_seconds_after_finished, status, now)
     gone = leftovers(observed, plan.job.spec.cleanup.pods)
     late, later = ((), None) if gone else expired(observed, status, now)
     return Decision(
@@ -227,7 +228,8 @@ def _finish(
     said = said.model_copy(update={"completion_time": now})
     gone = deletions(leftovers(observed, plan.job.spec.cleanup.pods))
     later = None if gone else expired(observed, said, now)[1]
-    return Decision(said, delete=gone, look_again_seconds=soonest(deadline.ttl_left(plan.job.spec, said, now), later))
+    left = deadline.ttl_left(plan.job.spec.cleanup.ttl_seconds_after_finished, said, now)
+    return Decision(said, delete=gone, look_again_seconds=soonest(left, later))
 
 
 def _seen(plan: Plan, observed: Observed, status: JobStatus) -> JobStatus:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from trireme.contract import names, wire
-from trireme.lifecycle.observe import Observed
+from trireme.lifecycle.observe import NAME_TAKEN, Observed
 from trireme.lifecycle.pod import Pod
 from trireme.spec.status import JobStatus
 
@@ -50,10 +50,10 @@ def _trouble(observed: Observed, desired: int, queue: str | None) -> str:
     if observed.unavailable:
         return observed.unavailable.message
     if observed.refused:
-        return f"the API server refuses: {observed.refused}"
+        return observed.refused.sentence
     if observed.foreign:
         pod = observed.foreign[0]
-        if pod.deleting:
+        if _of_an_earlier_job(pod):
             return f"waiting for pod {pod.name} of an earlier job to go"
         return f"pod {pod.name} exists already and belongs to something else: delete it, or rename the job"
     if observed.stale:
@@ -71,14 +71,19 @@ def _trouble(observed: Observed, desired: int, queue: str | None) -> str:
     return ""
 
 
+def _of_an_earlier_job(pod: Pod) -> bool:
+    """Whether another's pod goes by itself: a job of this name had it, or somebody has deleted it."""
+    return pod.deleting or bool(pod.job and pod.owner_uid)
+
+
 def pending_reason(observed: Observed) -> str:
     """What `pending` says, in one CamelCase word for conditions and Events; PodsPending: nothing is wrong."""
     if observed.unavailable:
         return observed.unavailable.reason
     if observed.refused:
-        return "Refused"
+        return observed.refused.reason
     if observed.foreign:
-        return PODS_PENDING if observed.foreign[0].deleting else "NameTaken"
+        return PODS_PENDING if _of_an_earlier_job(observed.foreign[0]) else NAME_TAKEN
     if observed.stale:
         return PODS_PENDING
     if observed.unschedulable:
@@ -125,7 +130,7 @@ def waiting(observed: Observed) -> str:
         reason = scheduling_reason(observed.unschedulable[0].unschedulable)
         return f"{len(observed.unschedulable)} unschedulable: {reason}"
     if observed.refused:
-        return f"the API server refuses: {observed.refused}"
+        return observed.refused.sentence
     return f"{count(observed.unplaced, 'pod')} without a node"
 
 

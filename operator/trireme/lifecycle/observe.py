@@ -25,6 +25,24 @@ class NodeState(Enum):
     """There is no such node any more."""
 
 
+REFUSED = "Refused"
+NAME_TAKEN = "NameTaken"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a pod, or what pods lean on, could not be made."""
+
+    words: str
+    """The API server's, when it refused."""
+    reason: str = REFUSED
+    """Of condition Running=False."""
+
+    @property
+    def sentence(self) -> str:
+        return f"the API server refuses: {self.words}" if self.reason == REFUSED else self.words
+
+
 @dataclass(frozen=True)
 class Observed:
     """Each pod under one of the plan's names is in exactly one bucket; buckets are in the order of the plan."""
@@ -50,8 +68,7 @@ class Observed:
     """The coordinator's last word."""
     silent: bool = False
     """It does not answer the operator."""
-    refused: str = ""
-    """Why the API server refused a pod, in its words."""
+    refused: Refusal | None = None
     unavailable: Unavailable | None = None
     """The gang or queue that the job asks for and cannot have."""
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
@@ -85,7 +102,7 @@ def observe(
     report: JobReport | None = None,
     status: JobStatus | None = None,
     silent: bool = False,
-    refused: str = "",
+    refused: Refusal | None = None,
     unavailable: Unavailable | None = None,
     nodes: Mapping[str, NodeState] | None = None,
 ) -> Observed:

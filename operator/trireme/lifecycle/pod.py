@@ -20,7 +20,8 @@ class PodPhase(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
-    """How the trainer container ended (core/v1 ContainerStateTerminated)."""
+    """How the trainer container ended, or an init container that kept it from beginning (core/v1
+    ContainerStateTerminated)."""
 
     exit_code: int
     reason: str = ""
@@ -30,6 +31,8 @@ class Terminated:
     """The termination message: contract.wire.Termination as JSON when the agent could write it."""
     finished_at: float = 0.0
     """Unix time, seconds."""
+    init: str = ""
+    """Name of the init container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,12 @@ class Pod:
     message: str = ""
     disruption: str = ""
     """Reason of a true DisruptionTarget condition: `EvictionByEvictionAPI`, `PreemptionByScheduler`, ..."""
+
+
+def lives(pod: Pod) -> bool:
+    """Whether a container of it runs, or may yet begin."""
+    ended = pod.terminated is not None or pod.phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
+    return pod.sidecar or not ended
 
 
 def ended_in(pod: Pod) -> int:

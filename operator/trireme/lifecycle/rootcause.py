@@ -23,6 +23,8 @@ DISRUPTED = {
     "TerminationByKubelet": "the pod's node ended it: pressure, a shutdown, or a critical pod",
 }
 """Reasons of condition DisruptionTarget (core/v1)."""
+FORGOTTEN = frozenset({"ContainerStatusUnknown", "Unknown"})
+"""Reasons of a container that its node lost, mostly by a reboot: the kubelet says the former, containerd the latter."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,14 @@ def _of_wire(failure: wire.Failure, pod: Pod, *, elsewhere: bool = False) -> Fai
 
 def _of_container(pod: Pod, seen: wire.Failure | None) -> Failure:
     """What the kubelet says has more weight than what the agent saw, which knows the rank, if it was left to speak."""
-    code, signal, (reason, message) = None, "", (pod.reason or "PodFailed", pod.message)
+    code, signal, who, (reason, message) = None, "", "", (pod.reason or "PodFailed", pod.message)
     ended = pod.terminated
     if ended is not None:
         meaning = exits.describe(ended.exit_code)
         code, signal = ended.exit_code, meaning.signal or exits.signal_name(ended.signal)
         if not pod.reason:
             reason, message = _of_exit(ended, meaning)
+            who = ended.init and f"init container {ended.init}: "
     return Failure(
         role=pod.role,
         index=pod.index,
@@ -136,7 +139,7 @@ def _of_container(pod: Pod, seen: wire.Failure | None) -> Failure:
         exit_code=code,
         signal=signal or None,
         reason=reason,
-        message=message[-1024:].strip() or "the pod failed before it started",
+        message=who + (message[-1024:].strip() or "the pod failed before it started"),
         rank=seen.rank if seen else None,
         log_tail=list(seen.log_tail) if seen else [],
     )
@@ -147,6 +150,8 @@ def _of_exit(ended: Terminated, meaning: exits.Exit) -> tuple[str, str]:
         return ended.reason, "the container exceeded its memory limit"
     if ended.reason in ("", "Error", "Completed"):
         return meaning.reason, ended.message or meaning.meaning
+    if ended.reason in FORGOTTEN:
+        return ended.reason, ended.message or "the pod's node came back and did not know how it had ended"
     return ended.reason, ended.message or meaning.meaning
 
 

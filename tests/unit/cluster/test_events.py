@@ -173,6 +173,29 @@ def test_what_cannot_be_written_is_dropped_and_the_next_one_goes_on(
     assert [record.levelname for record in caplog.records] == levels
 
 
+def test_a_namespace_that_takes_no_events_does_not_hide_that_another_takes_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, "trireme.cluster.events")
+
+    class Closed:
+        async def create(self, resource: Resource, namespace: str, body: Any) -> None:
+            raise ApiError("create", 403, "Forbidden", f"not in {namespace}")
+
+    async def main() -> None:
+        events = recorder(Closed())
+        for number, namespace in enumerate(("going", "team", "going", "team")):
+            about = {**JOB, "metadata": {**JOB["metadata"], "namespace": namespace}}  # type: ignore[dict-item]
+            events.record(about, "Normal", f"Reason{number}", "")
+            await drain(events)
+
+    warped(main())
+    assert [record.getMessage().split("namespace=")[1] for record in caplog.records] == [
+        "going: create: not in going (403 Forbidden)",
+        "team: create: not in team (403 Forbidden)",
+    ]
+
+
 def test_an_api_server_that_does_not_answer_is_not_waited_for() -> None:
     async def main() -> list[float]:
         tried = []

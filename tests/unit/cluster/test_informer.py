@@ -42,7 +42,7 @@ def page(version: int, *items: dict[str, Any]) -> bytes:
 class Script:
     """A client that answers from a script: each list with the next pages, each watch with the next lines.
 
-    An exception in either is raised there. A watch without a script lasts for ever.
+    An exception in either is raised there, a number in a list is waited for. A watch without a script lasts for ever.
     """
 
     def __init__(self, lists: Sequence[Any] = (), watches: Sequence[Any] = ()) -> None:
@@ -55,7 +55,10 @@ class Script:
         for item in self._lists.pop(0):
             if isinstance(item, Exception):
                 raise item
-            yield item
+            if isinstance(item, float):
+                await asyncio.sleep(item)
+            else:
+                yield item
 
     async def watch(self, *_: Any, resource_version: str, **__: Any) -> AsyncGenerator[bytes, None]:
         self.asked.append((clock(), f"watch {resource_version}"))
@@ -190,3 +193,37 @@ def test_a_continue_token_that_is_too_old_begins_the_list_anew() -> None:
     gone = ApiError("list", 410, "Expired", "the provided continue parameter is too old")
     script = Script([[page(1, thing("a", 1)), gone], [page(7, thing("a", 1), thing("b", 6, "h"))]])
     assert follow(script) == ({"g": ["a@1"], "h": ["b@6"]}, ["g", "h"])
+
+
+def relisted(script: Script, seconds: float) -> list[str]:
+    """What it holds when it was asked after so long to list anew, and has."""
+
+    async def main() -> list[str]:
+        informer: Informer[Thing] = Informer(
+            script,  # type: ignore[arg-type]
+            PODS,
+            decode=decode,
+            key=lambda it: (it.namespace, it.group),
+            changed=lambda key: None,
+        )
+        task = asyncio.create_task(informer.run())
+        await asyncio.sleep(seconds)
+        informer.relist()
+        assert not informer.synced.is_set()
+        await informer.synced.wait()
+        task.cancel()
+        return [it.name for it in informer.of(("team", "g"))]
+
+    return warped(main())
+
+
+def test_what_a_silent_watch_did_not_tell_is_in_the_list_that_is_asked_for() -> None:
+    script = Script([[page(1, thing("a", 1))], [page(9, thing("b", 8))]])
+    assert relisted(script, 100) == ["b"]
+    assert script.asked == [(0, "list"), (0, "watch 1"), (100, "list"), (100, "watch 9")]
+
+
+def test_a_list_that_was_under_way_when_another_was_asked_for_does_not_count() -> None:
+    script = Script([[5.0, page(1, thing("a", 1))], [5.0, page(9, thing("b", 8))]])
+    assert relisted(script, 3) == ["b"]
+    assert script.asked == [(0, "list"), (3, "list"), (8, "watch 9")]

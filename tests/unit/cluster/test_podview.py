@@ -136,6 +136,26 @@ ENDED = {
             id="the trainer is no sidecar",
         ),
         pytest.param(
+            {
+                "phase": "Failed",
+                "initContainerStatuses": statuses(
+                    ("prepare", {"terminated": {"exitCode": 0}}), ("fetch", {"terminated": ENDED}), ("last", {})
+                ),
+                "containerStatuses": statuses(WAITING),
+            },
+            {"terminated": Terminated(137, "OOMKilled", 9, "last words", 1767225660.0, init="fetch")},
+            id="an init container failed",
+        ),
+        pytest.param(
+            {
+                "phase": "Pending",
+                "initContainerStatuses": statuses(("fetch", {"terminated": ENDED})),
+                "containerStatuses": statuses(WAITING),
+            },
+            {"terminated": None},
+            id="an init container failed and is tried again",
+        ),
+        pytest.param(
             {"phase": "Failed", "reason": "Evicted", "message": "disk"},
             {"phase": PodPhase.FAILED, "reason": "Evicted", "message": "disk", "terminated": None},
             id="evicted",

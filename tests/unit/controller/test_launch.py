@@ -7,6 +7,7 @@ import pytest
 from trireme.cluster.errors import ApiError
 from trireme.contract.bundle import Agent
 from trireme.controller.launch import FIRST_LANES, LANES, Launcher
+from trireme.lifecycle.observe import Refusal
 from trireme.plan.planner import plan
 from trireme.spec.parse import parse
 
@@ -60,8 +61,8 @@ def test_every_pod_is_tried_once_and_never_too_many_at_a_time() -> None:
     assert FIRST_LANES < api.most <= LANES
 
 
-@pytest.mark.parametrize(("status", "refused"), [(403, "no"), (500, "")], ids=["refusal", "failure"])
-def test_few_meet_a_wall(status: int, refused: str) -> None:
+@pytest.mark.parametrize(("status", "refused"), [(403, Refusal("no")), (500, None)], ids=["refusal", "failure"])
+def test_few_meet_a_wall(status: int, refused: Refusal | None) -> None:
     api, launched = launch(0, status)
     assert len(api.asked) == FIRST_LANES
     assert (launched.refused, launched.error is None, launched.pods) == (refused, status == 403, [])

@@ -99,9 +99,16 @@ class Api:
         return self.served.get(api_version, frozenset())
 
     async def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str, grace_seconds: int | None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        grace_seconds: int | None = None,
+        propagation: str | None = None,
     ) -> None:
-        assert grace_seconds is None
+        assert (grace_seconds, propagation) == (None, "Background" if resource == TRAINING_JOBS else None)
         self._ask("delete", resource, name)
         if (await self.get(resource, namespace, name))["metadata"]["uid"] != uid:
             raise ApiError("delete", 409, "Conflict", "another uid")
@@ -142,6 +149,12 @@ class Bench:
     def message(self) -> str:
         text: str = self.api.objects["trainingjobs", "digits"].get("status", {}).get("message", "")
         return text
+
+    @property
+    def reason(self) -> str:
+        """Of condition Running."""
+        conditions = self.api.objects["trainingjobs", "digits"]["status"]["conditions"]
+        return next(each["reason"] for each in conditions if each["type"] == "Running")
 
 
 def bench(made: Object, test: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
@@ -211,6 +224,22 @@ def test_a_refused_pod_is_told_and_tried_again_later_not_at_once() -> None:
     bench(job(), test)
 
 
+def test_what_was_refused_before_another_led_is_tried_at_once() -> None:
+    async def test(it: Bench) -> None:
+        quota = ApiError("create", 403, "Forbidden", "exceeded quota: gpus")
+        it.api.refuse = lambda verb, resource: quota if (verb, resource) == ("create", PODS) else None
+        while "exceeded" not in it.message:
+            await it.turn()
+        it.reconcile.forget()
+        it.api.refuse = lambda verb, resource: None
+        it.queue.add(KEY)
+        await it.turn()
+        assert it.message == "Pending: 0/2 pods run"
+        assert it.api.names(PODS) == ["digits-worker-0", "digits-worker-1"]
+
+    bench(job(), test)
+
+
 def test_a_refusal_that_holds_for_all_pods_is_met_by_few() -> None:
     async def test(it: Bench) -> None:
         quota = ApiError("create", 403, "Forbidden", "exceeded quota")
@@ -250,8 +279,26 @@ def test_a_service_of_a_stranger_stands_in_the_way_and_is_named() -> None:
         it.api.put(SERVICES, {"metadata": {"name": "tj-digits"}})
         while "tj-digits" not in it.message:
             await it.turn()
-        assert it.message.endswith("Service tj-digits exists already and belongs to something else")
+        assert it.message == (
+            "Pending: Service tj-digits exists already and belongs to something else: delete it, or rename the job"
+        )
+        assert it.reason == "NameTaken"
         assert it.api.names(PODS) == []
+        del it.api.objects["services", "tj-digits"]
+        while not it.api.names(PODS):
+            await it.turn()
+
+    bench(job(), test)
+
+
+def test_a_service_of_an_earlier_job_is_waited_for_and_is_no_news() -> None:
+    async def test(it: Bench) -> None:
+        earlier = {"apiVersion": "trireme.dev/v1alpha1", "kind": "TrainingJob", "name": "digits", "uid": "earlier"}
+        it.api.put(SERVICES, {"metadata": {"name": "tj-digits", "ownerReferences": [earlier]}})
+        while "tj-digits" not in it.message:
+            await it.turn()
+        assert it.message == "Pending: waiting for Service tj-digits of an earlier job to go"
+        assert it.reason == "PodsPending"
         del it.api.objects["services", "tj-digits"]
         while not it.api.names(PODS):
             await it.turn()
@@ -316,6 +363,29 @@ def test_a_job_made_invalid_loses_the_pods_that_still_work() -> None:
         assert it.api.names(PODS) == []
 
     bench(job(), test)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "removed"),
+    [pytest.param(None, False, id="none"), pytest.param(3600, True, id="over"), pytest.param(86400, False, id="left")],
+)
+def test_a_finished_job_that_does_not_parse_any_more_has_its_ttl_all_the_same(ttl: int | None, removed: bool) -> None:
+    made = job()
+    del made["spec"]["worker"]["template"]["spec"]["containers"][0]["command"]
+    made["spec"]["cleanup"] = {} if ttl is None else {"ttlSecondsAfterFinished": ttl}
+    ended = "2026-01-01T10:00:00Z"
+    made["status"] = {
+        "phase": "Succeeded",
+        "observedGeneration": 1,
+        "completionTime": ended,
+        "conditions": [{"type": "Succeeded", "status": "True", "reason": "AllRanksDone", "lastTransitionTime": ended}],
+    }
+
+    async def test(it: Bench) -> None:
+        await it.turn()
+        assert (it.api.names(TRAINING_JOBS) == []) is removed
+
+    bench(made, test)
 
 
 def with_gang(said: str) -> Object:

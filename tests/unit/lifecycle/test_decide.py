@@ -234,7 +234,16 @@ def test_terminal_is_terminal(end: str, shown: str) -> None:
     assert step(scene, status, at=99) == Decision(status)
     going = {"workers": status.workers.model_copy(update={"ready": 1, "active": 1}), "workers_ready": shown}
     assert step(scene, status, scene.running(0), at=99).status == status.model_copy(update=going)
-    assert rejected(2, status, (FieldError("spec", "bad"),), after(99)) == status
+    seen = status.model_copy(update={"observed_generation": 2})
+    assert rejected(2, status, (FieldError("spec", "bad"),), after(99)) == seen
+
+
+def test_an_edit_of_a_finished_job_is_seen_and_changes_nothing_else() -> None:
+    scene = Scene()
+    pods = scene.succeeded(0), scene.succeeded(1)
+    status = step(scene, run(scene), *pods).status
+    scene.job = scene.job.model_copy(update={"generation": 7})
+    assert scene.step(status, *pods, at=9) == Decision(status.model_copy(update={"observed_generation": 7}))
 
 
 def test_an_invalid_job_fails_with_every_problem() -> None:

@@ -81,6 +81,29 @@ def test_it_shrinks_from_the_top_and_counts_nothing() -> None:
     assert (after.message, after.attempt) == ("Running: 2/2 pods (elastic 2-8)", 0)
 
 
+@pytest.mark.parametrize(
+    ("cleanup", "gone"),
+    [
+        pytest.param("Running", ["digits-worker-1", "digits-worker-2"], id="Running"),
+        pytest.param("All", ["digits-worker-0", "digits-worker-1", "digits-worker-2", "digits-worker-3"], id="All"),
+    ],
+)
+def test_pods_that_were_to_be_scaled_away_do_not_outlive_the_verdict(cleanup: str, gone: list[str]) -> None:
+    smaller = scene(2, restart={"limit": 0}, cleanup={"pods": cleanup})
+    pods = broken(smaller, 0), *running(smaller, 1, 2), smaller.succeeded(3)
+    over = smaller.step(scene(4).started(), *pods)
+    assert over.status.phase == "Failed"
+    assert sorted(pod.name for pod in over.delete) == gone
+
+
+def test_of_pods_that_stay_those_to_be_scaled_away_are_ended_too() -> None:
+    smaller = scene(2, restart={"limit": 0}, cleanup={"pods": "None"})
+    pods = broken(smaller, 0), *running(smaller, 1, 2)
+    over = smaller.step(scene(4).started(), *pods)
+    late = smaller.step(over.status, *pods, at=10)
+    assert (late.delete, sorted(pod.name for pod in late.expire)) == ((), ["digits-worker-1", "digits-worker-2"])
+
+
 def test_a_pod_that_was_scaled_away_and_is_wanted_again_is_no_disruption() -> None:
     job, smaller = scene(4), scene(2)
     shrunk = smaller.step(job.started(), *running(smaller, 0, 1, 2, 3)).status

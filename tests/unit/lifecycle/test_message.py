@@ -2,7 +2,7 @@ import pytest
 from support.scenes import Scene
 from trireme.contract.wire import JobReport, Phase
 from trireme.lifecycle import message
-from trireme.lifecycle.observe import observe
+from trireme.lifecycle.observe import Refusal, observe
 from trireme.plan.plan import Unavailable
 
 
@@ -35,19 +35,22 @@ def test_pending_names_the_worst_problem_first() -> None:
     scene = Scene(4)
     gpu = scene.pod(3, unschedulable="0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
     image = scene.pod(2, node="n", waiting_reason="ImagePullBackOff", waiting_message='Back-off pulling image "x"')
-    stranger = scene.pod(1, owner_uid="other")
-    earlier = scene.pod(1, owner_uid="other", deleting=True)
+    stranger = scene.pod(1, owner_uid="other", job="")
+    going = scene.pod(1, owner_uid="other", job="", deleting=True)
+    earlier = scene.pod(1, owner_uid="other")
     fine = [scene.running(0), scene.pod(1, waiting_reason="ContainerCreating")]
     scenes = [
         observe(scene.plan, pods, refused=refused)
         for pods, refused in [
-            (fine, ""),
-            ([*fine, image], ""),
-            ([*fine, image, gpu], ""),
-            ([fine[0], stranger, image, gpu], ""),
-            ([fine[0], earlier], ""),
-            ([scene.running(0, plan="older"), gpu], ""),
-            (fine, 'pods "digits-worker-3" is forbidden: exceeded quota: team'),
+            (fine, None),
+            ([*fine, image], None),
+            ([*fine, image, gpu], None),
+            ([fine[0], stranger, image, gpu], None),
+            ([fine[0], going], None),
+            ([fine[0], earlier], None),
+            ([scene.running(0, plan="older"), gpu], None),
+            (fine, Refusal('pods "digits-worker-3" is forbidden: exceeded quota: team')),
+            ([], Refusal("Service tj-digits exists already", "NameTaken")),
         ]
     ]
     assert [message.pending(observed, 4) for observed in scenes] == [
@@ -56,11 +59,15 @@ def test_pending_names_the_worst_problem_first() -> None:
         "Pending: 1/4 unschedulable: Insufficient nvidia.com/gpu",
         "Pending: pod digits-worker-1 exists already and belongs to something else: delete it, or rename the job",
         "Pending: waiting for pod digits-worker-1 of an earlier job to go",
+        "Pending: waiting for pod digits-worker-1 of an earlier job to go",
         "Pending: replacing 1 pod that an earlier spec made",
         'Pending: the API server refuses: pods "digits-worker-3" is forbidden: exceeded quota: team',
+        "Pending: Service tj-digits exists already",
     ]
     assert [message.pending_reason(observed) for observed in scenes] == [
-        "PodsPending", "ImagePullBackOff", "Unschedulable", "NameTaken", "PodsPending", "PodsPending", "Refused",
+        "PodsPending", "ImagePullBackOff", "Unschedulable", "NameTaken", "PodsPending", "PodsPending",
+        "PodsPending", "Refused",
+        "NameTaken",
     ]  # fmt: skip
 
 
@@ -78,7 +85,7 @@ def test_who_holds_pods_back_is_named() -> None:
 def test_a_gang_that_cannot_be_had_comes_first() -> None:
     scene = Scene()
     missing = Unavailable("GangUnavailable", "gang Volcano needs it")
-    observed = observe(scene.plan, [scene.pod(0, unschedulable="no")], refused="quota", unavailable=missing)
+    observed = observe(scene.plan, [scene.pod(0, unschedulable="no")], refused=Refusal("quota"), unavailable=missing)
     assert message.pending(observed, 2) == "Pending: gang Volcano needs it"
     assert (message.pending_reason(observed), message.unplaced_reason(observed)) == ("GangUnavailable",) * 2
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from trireme.lifecycle.observe import Observed
-from trireme.lifecycle.pod import Pod
+from trireme.lifecycle.pod import Pod, lives
 from trireme.spec.model import PodCleanup
 from trireme.spec.status import JobStatus
 
@@ -18,18 +18,18 @@ LAST_WORDS_SECONDS = 10.0
 
 
 def leftovers(observed: Observed, cleanup: PodCleanup) -> tuple[Pod, ...]:
-    """Pods to delete; those that are being deleted already are not named again."""
+    """Pods to delete, also those beyond the plan; those that are being deleted already are not named again."""
     if cleanup is PodCleanup.NONE:
         return ()
-    ended = observed.succeeded + observed.failed
+    pods = observed.ours
     if cleanup is PodCleanup.RUNNING:  # a kubelet says that the containers have ended before it says so of the pod
-        ended = tuple(pod for pod in ended if pod.sidecar)
-    return tuple(pod for pod in observed.active + ended if not pod.deleting)
+        pods = tuple(pod for pod in pods if lives(pod))
+    return tuple(pod for pod in pods if not pod.deleting)
 
 
 def expired(observed: Observed, status: JobStatus, now: datetime) -> tuple[tuple[Pod, ...], float | None]:
     """Pods of a finished job that have had their time; or in how many seconds they will have had it."""
-    at_work = tuple(pod for pod in observed.running if not pod.deleting)
+    at_work = tuple(pod for pod in observed.ours if pod.running and not pod.deleting)
     if not at_work or status.completion_time is None:
         return (), None
     left = LAST_WORDS_SECONDS - (now - status.completion_time).total_seconds()

@@ -35,9 +35,8 @@ def pending_left(spec: JobSpec, status: JobStatus, now: datetime) -> float | Non
     return limit - (now - max(placed, again)).total_seconds()
 
 
-def ttl_left(spec: JobSpec, status: JobStatus, now: datetime) -> float | None:
-    """Of the time for which a finished job is kept."""
-    limit = spec.cleanup.ttl_seconds_after_finished
+def ttl_left(limit: int | None, status: JobStatus, now: datetime) -> float | None:
+    """Of the time for which a finished job is kept. `limit`: what it says of it."""
     if limit is None or status.completion_time is None:
         return None
     return limit - (now - status.completion_time).total_seconds()

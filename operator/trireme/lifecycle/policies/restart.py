@@ -10,7 +10,7 @@ from collections.abc import Collection
 from enum import Enum
 
 from trireme.contract import exits
-from trireme.lifecycle.rootcause import DISRUPTED, POD_DELETED, Cause
+from trireme.lifecycle.rootcause import DISRUPTED, FORGOTTEN, POD_DELETED, Cause
 
 
 class Action(Enum):
@@ -23,10 +23,10 @@ class Action(Enum):
 
 
 TAKEN_AWAY = frozenset({
-    *DISRUPTED, POD_DELETED, exits.POD_REPLACED, "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting",
-    "ContainerStatusUnknown",
+    *DISRUPTED, *FORGOTTEN, POD_DELETED, exits.POD_REPLACED,
+    "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting",
 })  # fmt: skip
-"""`Terminated`: by a node that shuts down. `ContainerStatusUnknown`: a node came back and did not know it any more."""
+"""`Terminated`: by a node that shuts down."""
 REJECTED = frozenset({
     "UnexpectedAdmissionError", "NodeAffinity", "NodeName", "NodePorts", "TopologyAffinityError", "InvalidNodeInfo",
     "OutOfcpu", "OutOfmemory", "OutOfpods", "OutOfephemeral-storage",
