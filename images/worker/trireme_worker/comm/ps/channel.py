@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 from trireme.contract.wire import Serving
 
@@ -55,8 +55,9 @@ class Channel:
         except BaseException:
             self._wire.close()
             raise
-        self._lock = threading.Condition()
-        self._queue: deque[tuple[Header, Exchange]] = deque()
+        self._lock = threading.Lock()
+        self._queue: SimpleQueue[tuple[Header, Exchange] | None] = SimpleQueue()
+        """None is the last."""
         self._open: dict[int, Exchange] = {}
         self._next = 0
         self._error: ParameterServerError | None = None
@@ -78,8 +79,7 @@ class Channel:
             if error is None:
                 self._next += 1
                 self._open[self._next] = exchange
-                self._queue.append((exchange.header._replace(request=self._next), exchange))
-                self._lock.notify()
+                self._queue.put((exchange.header._replace(request=self._next), exchange))
         if error is not None:
             self._tell(exchange, error)
 
@@ -102,13 +102,8 @@ class Channel:
                 thread.join(seconds)
 
     def _send(self) -> None:
-        while True:
-            with self._lock:
-                while not self._queue and self._error is None:
-                    self._lock.wait()
-                if self._error is not None:
-                    return
-                header, exchange = self._queue.popleft()
+        while (asked := self._queue.get()) is not None and self._error is None:
+            header, exchange = asked
             try:
                 self._wire.send(header, exchange.meta, exchange.body)
             except Lost as error:
@@ -177,8 +172,7 @@ class Channel:
             if self._error is not None:
                 return
             self._error = error
-            self._queue.clear()
-            self._lock.notify_all()
+            self._queue.put(None)
         self._wire.close()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 
 from trireme_worker.comm.ps.errors import Lost
 from trireme_worker.comm.ps.frame import Header
@@ -31,8 +31,9 @@ class Outgoing:
 class Outbox:
     def __init__(self, wire: Wire, name: str) -> None:
         self._wire = wire
-        self._lock = threading.Condition()
-        self._queue: deque[Outgoing] = deque()
+        self._lock = threading.Lock()
+        self._queue: SimpleQueue[Outgoing | None] = SimpleQueue()
+        """None is the last."""
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -40,8 +41,7 @@ class Outbox:
     def put(self, outgoing: Outgoing) -> None:
         with self._lock:
             if not self._closed:
-                self._queue.append(outgoing)
-                self._lock.notify()
+                self._queue.put(outgoing)
                 return
         outgoing.sent()
 
@@ -49,23 +49,16 @@ class Outbox:
         """What waits is not sent."""
         with self._lock:
             self._closed = True
-            left = list(self._queue)
-            self._queue.clear()
-            self._lock.notify()
-        for outgoing in left:
-            outgoing.sent()
+            self._queue.put(None)
 
     def join(self) -> None:
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._lock:
-                while not self._queue and not self._closed:
-                    self._lock.wait()
-                if self._closed:
-                    return
-                outgoing = self._queue.popleft()
+        while (outgoing := self._queue.get()) is not None:
+            if self._closed:
+                outgoing.sent()
+                continue
             try:
                 self._send(outgoing)
             except Lost:
