@@ -9,6 +9,7 @@ two take turns, and each wakes the other for what it does not wait for. AF_UNIX 
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import secrets
 import threading
@@ -30,25 +31,28 @@ class Returns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._awaited: dict[str, queue.SimpleQueue[Wire]] = {}
+        self._awaited: dict[str, queue.SimpleQueue[Wire | None]] = {}
 
     def offer(self, wire: Wire) -> None:
         """Waits for the second connection. Raises Lost."""
         if wire.near:
             return
-        ticket, brought = secrets.token_hex(TICKET_BYTES), queue.SimpleQueue[Wire]()
+        ticket, brought = secrets.token_hex(TICKET_BYTES), queue.SimpleQueue[Wire | None]()
         with self._lock:
             self._awaited[ticket] = brought
+        second = None
         try:
             wire.send(Header(Kind.RETURN), ticket.encode())
-            wire.send_by(brought.get(timeout=transport.GREETING_SECONDS))
-        except queue.Empty:
-            raise Lost("the peer opened no connection for its answers") from None
+            with contextlib.suppress(queue.Empty):
+                second = brought.get(timeout=transport.GREETING_SECONDS)
         finally:
             with self._lock:
                 self._awaited.pop(ticket, None)
-            while not brought.empty():
-                brought.get().close()
+        if second is None and not brought.empty():
+            second = brought.get()  # at the last moment
+        if second is None:
+            raise Lost("the peer opened no connection for its answers")
+        wire.send_by(second)
 
     def bring(self, wire: Wire, ticket: str) -> None:
         """A second connection has greeted. Raises BadFrame when nobody waits for it."""
@@ -58,6 +62,12 @@ class Returns:
                 brought.put(wire)
                 return
         raise BadFrame("no connection waits for this one")
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        with self._lock:
+            for brought in self._awaited.values():
+                brought.put(None)
 
 
 def accept(wire: Wire, serving: Serving, token: bytes, caller: Caller, host: Host) -> None:

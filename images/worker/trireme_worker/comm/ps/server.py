@@ -105,6 +105,7 @@ class Server:
             self._saver.close()
         self._watch.close()
         self._entrance.close()
+        self._returns.close()
         with self._lock:
             conversations = list(self._conversations)
         for conversation in conversations:
