@@ -16,7 +16,7 @@ from trireme_worker.comm.ps.errors import ParameterServerError
 from trireme_worker.comm.ps.slot import Slot
 from trireme_worker.comm.ps.table import Table
 
-EMPTY_BYTES = len('{"job": "", "ranges": []}') + 20
+EMPTY_BYTES = len('{"version": 2, "job": "", "ranges": []}') + 20
 TABLE = Table("w", 8, function={"name": "sgd", "lr": 0.1, "momentum": 0.9})
 
 
@@ -184,3 +184,11 @@ def test_a_job_goes_on_from_its_own_and_a_script_from_any(tmp_path: Path) -> Non
     Checkpoints(tmp_path, 0).claim()
     (tmp_path / "parameter-server/server-1").write_bytes(b"torn")
     Checkpoints(tmp_path, 1, "team/a").claim()
+
+
+def test_a_file_of_another_release_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "_VERSION", 1)
+        Checkpoints(tmp_path, 0).save([slot(3)])
+    with pytest.raises(ParameterServerError, match="server-0 cannot be read: its format has version 1, this release"):
+        Checkpoints(tmp_path, 1).claim()

@@ -1,7 +1,7 @@
 """One file of a checkpoint: tensors, and behind them what they are.
 
     tensors · index (JSON) · length of the index, 8 bytes · its CRC-32, 4 · magic and version, 8
-    the index: the job; for each range its copy (copies.Copy), where its tensors begin and their CRC-32
+    the index: its version; the job; for each range its copy (copies.Copy), where its tensors begin and their CRC-32
 
 A file that was cut or changed is told by its end and its checksums.
 """
@@ -18,14 +18,23 @@ from functools import cached_property
 from typing import BinaryIO
 
 from trireme_worker.comm.ps.copies import Copy
-from trireme_worker.comm.ps.errors import BadFrame
+from trireme_worker.comm.ps.errors import BadFrame, ParameterServerError
 from trireme_worker.comm.ps.shard import Key
 
 _MAGIC = b"3RPS\x00\x00\x00\x01"
+_VERSION = 2
+"""Of what the index says: 2 since tables are cut at multiples of 64 bytes."""
 _LENGTH = struct.Struct("!Q")
 _CHECKSUM = struct.Struct("!I")
 _TAIL = _LENGTH.size + _CHECKSUM.size + len(_MAGIC)
 INDEX_MAX = 1 << 30
+
+
+class OtherVersion(ParameterServerError):
+    """A file that is whole, of a release that cut tables otherwise: to pass it over would begin anew without a word."""
+
+    def __init__(self, version: object) -> None:
+        super().__init__(f"its format has version {version!r:.20}, this release reads version {_VERSION}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ class Writer:
     def finish(self, job: str) -> None:
         """The index goes behind the tensors, whose places it knows; where it is, the end of the file says."""
         ranges = [[entry.copy.encode().decode(), entry.offset, entry.checksum] for entry in self.entries.values()]
-        index = json.dumps({"job": job, "ranges": ranges}).encode()
+        index = json.dumps({"version": _VERSION, "job": job, "ranges": ranges}).encode()
         self._file.write(index)
         self._file.write(_LENGTH.pack(len(index)) + _CHECKSUM.pack(zlib.crc32(index)) + _MAGIC)
         self._file.flush()
@@ -72,7 +81,7 @@ class Writer:
 
 
 def read_index(file: BinaryIO) -> Index:
-    """Raises OSError, and BadFrame when the file is torn or not ours."""
+    """Raises OSError, BadFrame when the file is torn or not ours, and OtherVersion."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(0, end - _TAIL))
     tail = file.read()
@@ -87,6 +96,8 @@ def read_index(file: BinaryIO) -> Index:
         raise BadFrame("the checksum of its index is wrong")
     try:
         said = json.loads(index)
+        if (version := said.get("version", 1)) != _VERSION:
+            raise OtherVersion(version)
         entries = [Entry(Copy.parse(copy.encode()), offset, checksum) for copy, offset, checksum in said["ranges"]]
         return Index(str(said["job"]), {(entry.copy.table.number, entry.copy.index): entry for entry in entries})
     except (ValueError, TypeError, KeyError, AttributeError) as error:

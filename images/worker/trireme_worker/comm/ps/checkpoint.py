@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from trireme_worker.comm.ps import archive, copies, memory
-from trireme_worker.comm.ps.archive import Index, Writer
+from trireme_worker.comm.ps.archive import Index, OtherVersion, Writer
 from trireme_worker.comm.ps.copies import Copy
 from trireme_worker.comm.ps.errors import BadFrame, ParameterServerError, Reason, Refused
 from trireme_worker.comm.ps.shard import Key
@@ -51,7 +51,8 @@ class Checkpoints:
         self._known: dict[Path, _Known] = {}
 
     def claim(self) -> None:
-        """Raises ParameterServerError when what is there is another job's: it would be read, and then overwritten."""
+        """Raises ParameterServerError when what is there is another job's, or of another release: it would be read, or
+        passed over, and then overwritten."""
         for _, _, index in self._opened():
             if self._job and index.job not in ("", self._job):
                 raise ParameterServerError(
@@ -146,6 +147,11 @@ class Checkpoints:
                         yield path, file, index
             except OSError as error:
                 _passed_over(path, error)
+            except OtherVersion as error:
+                raise ParameterServerError(
+                    f"the checkpoint {path} cannot be read: {error}. Go on with the release that wrote it, or begin "
+                    "anew, with another directory (spec.checkpoint.directory) or with this one emptied"
+                ) from error
 
     def _index(self, path: Path, file: BinaryIO) -> Index | None:
         """Read once for as long as the file is the same; None, and a warning, when it is torn or not ours."""
